@@ -1,0 +1,1 @@
+"""Where nodes come from: observe, acquire, release, transport."""

@@ -1,0 +1,1 @@
+"""The loop: world, plan, effects, events. Knows no HTTP."""

@@ -1,0 +1,1 @@
+"""What a project needs, made into a ready interpreter on a node."""

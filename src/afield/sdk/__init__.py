@@ -1,0 +1,1 @@
+"""What people import: the client, its jobs, and the door that finds or starts the controller's process."""

@@ -1,0 +1,1 @@
+"""The HTTP door: API and event stream over the controller."""

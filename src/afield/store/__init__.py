@@ -1,0 +1,1 @@
+"""Durable truth on our side: event log, projections, output bytes."""

@@ -1,0 +1,1 @@
+"""Reaches one node: opens a link, forwards a port, copies."""
