@@ -1,1 +1,22 @@
-"""The loop: world, plan, effects, events. Knows no HTTP."""
+"""The loop that joins thought and world: world -> plan -> effects -> events. Knows no HTTP."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from afield.backends.local import LocalBackend
+from afield.backends.ssh import SshBackend
+from afield.controller.core import Controller
+from afield.controller.submit import Submission
+from afield.store.output import Mirror
+from afield.store.sqlite import SqliteStore
+
+__all__ = ["Controller", "Submission", "make"]
+
+
+def make(state: Path, cache: Path, runtime: Path, ssh_config: str | None = None) -> Controller:
+    """The controller of one store, with the backends that a person's own machine has. Raises StoreRefused."""
+    store = SqliteStore.open(state)
+    mirror = Mirror(state / "output")
+    backends = {"local": LocalBackend(), "ssh": SshBackend(runtime, ssh_config)}
+    return Controller(store, mirror, cache, backends)

@@ -19,10 +19,15 @@ class WireError(Exception):
 
 def pack(head, data=b""):
     """One frame as bytes. Raises WireError when it is larger than the other side would take."""
+    return prefix(head, len(data)) + data
+
+
+def prefix(head, size):
+    """All of a frame but its `size` bytes of data, for senders that do not want to copy those. Raises WireError."""
     text = json.dumps(head, separators=(",", ":")).encode("ascii")
-    if len(text) > HEAD_LIMIT or len(data) > DATA_LIMIT:
-        raise WireError("frame too large: head %d, data %d bytes" % (len(text), len(data)))
-    return _LENGTHS.pack(len(text), len(data)) + text + data
+    if len(text) > HEAD_LIMIT or size > DATA_LIMIT:
+        raise WireError("frame too large: head %d, data %d bytes" % (len(text), size))
+    return _LENGTHS.pack(len(text), size) + text
 
 
 class Decoder:
@@ -44,7 +49,9 @@ class Decoder:
             end = begin + head_size + data_size
             if len(self._buffer) < end:
                 break
-            frames.append((_head(bytes(self._buffer[begin : begin + head_size])), bytes(self._buffer[begin + head_size : end])))
+            with memoryview(self._buffer) as held:
+                head, data = bytes(held[begin : begin + head_size]), bytes(held[begin + head_size : end])
+            frames.append((_head(head), data))
             start = end
         if start:
             del self._buffer[:start]

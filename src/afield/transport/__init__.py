@@ -1,1 +1,1 @@
-"""Reaches one node: opens a link, forwards a port, copies."""
+"""Reach one node: open a link to the runner there, and the commands of the ssh client around it."""

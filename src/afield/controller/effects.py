@@ -1,0 +1,127 @@
+"""Performs orders on nodes, each at most once at a time; a repeated order finds its key taken or is answered "already"."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from afield.controller.launch import Launcher
+from afield.controller.session import Session
+from afield.controller.settle import Order
+from afield.errors import AfieldError
+from afield.model.attempt import Attempt
+from afield.model.event import AttemptAcked
+from afield.model.ids import AttemptId, NodeName
+from afield.model.job import Job
+
+log = logging.getLogger(__name__)
+
+AGAIN_S = 0.5
+"""Before an order is given again that a broken connection or a refusing node kept from its effect."""
+
+Key = tuple[str, AttemptId, NodeName]
+
+
+class Effects:
+    """The hands of the controller. `record` appends events, `session` finds a node's link."""
+
+    def __init__(
+        self,
+        launcher: Launcher,
+        session: Callable[[NodeName], Session | None],
+        record: Callable[..., Coroutine[Any, Any, None]],
+        wake: Callable[[AttemptId], None],
+    ) -> None:
+        self._launcher = launcher
+        self._session = session
+        self._record = record
+        self._wake = wake
+        self._running: dict[Key, asyncio.Task[None]] = {}
+        self._told: set[Key] = set()
+
+    def forget_node(self, node: NodeName) -> None:
+        """A fresh link: orders given on the last one may be lost and are given again when facts ask for it."""
+        self._told = {k for k in self._told if k[2] != node}
+
+    def forget(self, attempt: AttemptId) -> None:
+        """An acknowledged attempt needs no orders any more."""
+        self._told = {k for k in self._told if k[1] != attempt}
+
+    def order(self, job: Job, attempt: Attempt, order: Order, fields: dict[str, Any] | None = None) -> None:
+        """Carry an order to a node unless it was carried already."""
+        key = (order.verb, attempt.id, order.node)
+        if key in self._told or key in self._running:
+            return
+        self._start(key, self._perform(job, attempt, order, fields or {}))
+
+    def launch(self, job: Job, attempt: Attempt) -> None:
+        """Launch on every node of an attempt."""
+        for node in attempt.nodes:
+            self.order(job, attempt, Order("launch", node))
+
+    def ack(self, attempt: Attempt) -> None:
+        """Tell every node of an ended attempt that its end is recorded; the caller saw that the output is here."""
+        key = ("ack", attempt.id, NodeName(""))
+        if key not in self._running and key not in self._told:
+            self._start(key, self._ack(attempt))
+
+    async def close(self) -> None:
+        """Drop what is under way; nodes keep what they have."""
+        tasks = list(self._running.values())
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    def _start(self, key: Key, work: Coroutine[Any, Any, None]) -> None:
+        async def run() -> None:
+            try:
+                await work
+                self._told.add(key)
+            except AfieldError as error:
+                log.warning("%s of %s on %s: %s (%s)", *key, error.what, error.why)
+                await asyncio.sleep(AGAIN_S)
+            finally:
+                self._running.pop(key, None)
+            self._wake(key[1])
+
+        self._running[key] = asyncio.create_task(run(), name=f"{key[0]} {key[1]}")
+
+    async def _perform(self, job: Job, attempt: Attempt, order: Order, fields: dict[str, Any]) -> None:
+        session = self._session(order.node)
+        if session is None:
+            return
+        if order.verb == "launch":
+            await self._launch(job, attempt, session)
+            return
+        name = str(attempt.id)
+        if order.verb == "seal":
+            reply, _ = await session.call("seal", attempt=name, reason=order.why)
+        elif order.verb == "stop":
+            reply, _ = await session.call(
+                "stop", attempt=name, k=1, why=order.why, grace_s=job.task.grace_s, by=job.user
+            )
+        else:
+            reply, _ = await session.call("go", attempt=name, **fields)
+        if "facts" in reply:
+            self._launcher.watch.heard(attempt.id, order.node, reply["facts"])
+
+    async def _launch(self, job: Job, attempt: Attempt, session: Session) -> None:
+        try:
+            await self._launcher.launch(job, attempt, session)
+        except AfieldError as error:
+            if error.code in ("unreachable", "needs-login", "silent"):
+                raise
+            watch = self._launcher.watch
+            watch.tracker(attempt.id).broken = f"{error.what}: {error.why}" if error.why else error.what
+            reply, _ = await session.call("seal", attempt=str(attempt.id), reason=error.what)
+            watch.heard(attempt.id, session.name, reply["facts"])
+
+    async def _ack(self, attempt: Attempt) -> None:
+        await asyncio.to_thread(self._launcher.watch.mirror.sync, str(attempt.id))
+        for node in attempt.nodes:
+            session = self._session(node)
+            if session is not None:
+                await session.call("ack", attempt=str(attempt.id))
+        await self._record(AttemptAcked(attempt.id))

@@ -1,0 +1,267 @@
+"""All nodes that the controller knows: their sessions, how they come and go, and what is asked of many at once."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import re
+from collections.abc import AsyncIterator
+from typing import Any, Protocol
+
+from afield.backends.port import Backend
+from afield.controller import views
+from afield.controller.follow import Frame
+from afield.controller.session import Listener, Session
+from afield.controller.spec import peer_address
+from afield.errors import AfieldError, Conflict, NotAllowed, NotFound, UsageError
+from afield.model.event import Event, NodeAdded, NodeRemoved, NodeSet
+from afield.model.ids import NodeName
+from afield.model.node import Node
+from afield.model.request import Request, parse_devices
+from afield.model.world import World
+from afield.transport.port import Transport
+
+log = logging.getLogger(__name__)
+
+LOCAL = NodeName("local")
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
+
+
+class Owner(Listener, Protocol):
+    """Who keeps the fleet: hears its sessions and records what changes."""
+
+    async def record(self, *events: Event) -> None:
+        """Append events."""
+
+
+class Fleet:
+    """Sessions by node. `agent` of a node is the SSH_AUTH_SOCK that its last caller brought."""
+
+    def __init__(self, store: str, world: World, backends: dict[str, Backend], owner: Owner) -> None:
+        self._store = store
+        self._world = world
+        self._backends = backends
+        self._owner = owner
+        self._sessions: dict[NodeName, Session] = {}
+        self._agent = ""
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def start(self) -> None:
+        """Make sure that `local` exists and begin to connect to every node."""
+        if LOCAL not in self._world.nodes:
+            await self._owner.record(NodeAdded(LOCAL, "local"))
+        for node in self._world.nodes.values():
+            self._open(node)
+
+    async def close(self) -> None:
+        """Let all links go."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*(s.close() for s in self._sessions.values()))
+
+    def bring_agent(self, agent: str) -> None:
+        """Use the caller's ssh agent for connections from now on."""
+        self._agent = agent or self._agent
+
+    def find(self, name: NodeName) -> Session | None:
+        """The session of a node; None when the node was removed."""
+        return self._sessions.get(name)
+
+    def address(self, name: NodeName) -> str:
+        """What peers call a node."""
+        return peer_address(self._node(name))
+
+    # nodes come and go
+
+    async def add(self, spec: dict[str, Any]) -> views.View:
+        """Add a node after reaching it. Raises Conflict for a taken name or machine, Unreachable and its kin."""
+        target = str(spec.get("target") or "")
+        name = NodeName(str(spec.get("name") or target.rpartition("@")[2]))
+        if not NAME.fullmatch(name):
+            raise UsageError(f"{name!r} cannot name a node", why="letters, digits, dots, dashes and underscores name nodes")
+        if name in self._world.nodes:
+            raise Conflict(f"node {name} exists already", hints=[f"afield node rm {name}", "afield node add --name OTHER …"])
+        declared = parse_devices(str(spec["devices"])) if spec.get("devices") else ()
+        node = Node(name=name, backend="ssh", target=target)
+        session = Session(name, self._store, lambda: self._transport(node), self._owner)
+        session.start()
+        try:
+            await session.link_now()
+            self._refuse_twin(name, session)
+        except BaseException:
+            await session.close()
+            raise
+        self._sessions[name] = session
+        address = str(spec.get("address") or await self._transport(node).peer_address())
+        await self._owner.record(NodeAdded(name, "ssh", target=target, address=address), NodeSet(name, declared=declared))
+        await session.probe()
+        return self.view(name)
+
+    async def set(self, name: str, changes: dict[str, Any]) -> views.View:
+        """Change what a person may say of a node: devices, address, drained."""
+        node = self._node(name)
+        unknown = set(changes) - {"devices", "address", "drained"}
+        if unknown:
+            raise UsageError(f"a node has no {', '.join(sorted(unknown))}", hints=["devices, address and drained can be set"])
+        devices = changes.get("devices")
+        declared = None if devices is None else parse_devices(str(devices)) if devices else ()
+        drained = changes.get("drained")
+        await self._owner.record(
+            NodeSet(
+                node.name,
+                declared=declared,
+                address=None if changes.get("address") is None else str(changes["address"]),
+                drained=None if drained is None else str(drained).lower() in ("1", "true", "yes"),
+            )
+        )
+        return self.view(name)
+
+    async def remove(self, name: str, *, force: bool) -> views.View:
+        """Forget a node. Raises NotAllowed while a job runs on it, unless forced."""
+        node = self._node(name)
+        if node.name == LOCAL:
+            raise NotAllowed("the node local is this machine and stays", hints=["afield node set local drained=true"])
+        view = self.view(name)
+        if view["jobs"] and not force:
+            jobs = " ".join(str(j) for j in view["jobs"])
+            raise NotAllowed(
+                f"node {name} runs jobs {jobs}",
+                why="forgetting it would lose them",
+                hints=[f"afield stop {jobs}", f"afield node set {name} drained=true   no new jobs"],
+            )
+        await self._owner.record(NodeRemoved(node.name))
+        session = self._sessions.pop(node.name, None)
+        if session is not None:
+            await session.close()
+        return view
+
+    async def probe(self, name: str) -> views.View:
+        """Ask a node for its facts now."""
+        await self._session(name).probe()
+        return self.view(name)
+
+    def view(self, name: str) -> views.View:
+        """One node. Raises NotFound."""
+        return views.node_view(self._node(name), self._world)
+
+    def all(self) -> list[views.View]:
+        """All nodes by name."""
+        return [views.node_view(n, self._world) for _, n in sorted(self._world.nodes.items())]
+
+    def shell(self, name: str) -> dict[str, Any]:
+        """How the caller's own terminal gets a shell or a login there."""
+        transport = self._transport(self._node(name))
+        return {"argv": transport.shell_argv(), "login": transport.login_argv()}
+
+    # many at once
+
+    async def execute(self, names: list[str] | None, argv: list[str], variables: dict[str, str]) -> AsyncIterator[Frame]:
+        """Run a command on nodes at once; frames come as they are, the exit of each node last for it."""
+        chosen = [self._node(n).name for n in names] if names is not None else sorted(self._world.nodes)
+        queue: asyncio.Queue[Frame | None] = asyncio.Queue(maxsize=64)
+        tasks = [asyncio.create_task(self._execute_on(n, argv, variables, queue)) for n in chosen]
+        try:
+            left = len(tasks)
+            while left:
+                frame = await queue.get()
+                if frame is None:
+                    left -= 1
+                else:
+                    yield frame
+            yield {"on": "done"}, b""
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _execute_on(
+        self, name: NodeName, argv: list[str], variables: dict[str, str], queue: asyncio.Queue[Frame | None]
+    ) -> None:
+        try:
+            link = await self._session(name).link_now()
+            async for head, data in link.stream("exec", argv=argv, variables=variables):
+                if head.get("more"):
+                    await queue.put(({"on": "out", "node": name, "stream": head["stream"]}, data))
+                else:
+                    await queue.put(({"on": "exit", "node": name, "code": head["code"], "signal": head["signal"]}, b""))
+        except AfieldError as error:
+            await queue.put(({"on": "error", "node": name, "error": error.as_dict()}, b""))
+        await queue.put(None)
+
+    # elastic backends
+
+    def acquire(self, backend: str, request: Request, key: str) -> None:
+        """Ask a backend for a slice, in the background; asking again for the same key makes no second one."""
+        self._spawn(self._acquire(backend, request, key))
+
+    def release(self, slice: str) -> None:
+        """Give a slice back, in the background."""
+        self._spawn(self._release(slice))
+
+    async def _acquire(self, backend: str, request: Request, key: str) -> None:
+        await self._backends[backend].acquire(request, key)
+        await self.observe(backend)
+
+    async def _release(self, slice: str) -> None:
+        owner = next((n.backend for n in self._world.nodes.values() if n.slice == slice), None)
+        if owner is not None:
+            await self._backends[owner].release(slice)
+            await self.observe(owner)
+
+    async def observe(self, backend: str) -> None:
+        """Take in the nodes that a backend has now."""
+        found = {NodeName(f.name): f for f in await self._backends[backend].observe()}
+        for name in [n.name for n in self._world.nodes.values() if n.backend == backend and n.name not in found]:
+            await self.remove(name, force=True)
+        for name, f in found.items():
+            if name not in self._world.nodes:
+                await self._owner.record(NodeAdded(name, backend, f.target, f.address, f.slice, f.preemptible))
+                self._open(self._world.nodes[name])
+
+    # inside
+
+    def _spawn(self, work: Any) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def _open(self, node: Node) -> None:
+        if node.backend not in self._backends:
+            log.error("node %s: there is no backend %s", node.name, node.backend)
+            return
+        session = Session(node.name, self._store, lambda: self._transport(node), self._owner)
+        self._sessions[node.name] = session
+        session.start()
+
+    def _transport(self, node: Node) -> Transport:
+        return self._backends[node.backend].transport(node, self._agent)
+
+    def _node(self, name: str) -> Node:
+        node = self._world.nodes.get(NodeName(name))
+        if node is None:
+            raise unknown_node(name, list(self._world.nodes))
+        return node
+
+    def _session(self, name: str) -> Session:
+        return self._sessions[self._node(name).name]
+
+    def _refuse_twin(self, name: NodeName, session: Session) -> None:
+        mine = (session.hello.get("machine"), session.hello.get("root"))
+        for other in self._sessions.values():
+            facts = other.hello or dict(self._world.nodes[other.name].facts)
+            if other.name != name and (facts.get("machine"), facts.get("root")) == mine:
+                raise Conflict(
+                    f"{name} is the same machine and folder as node {other.name}",
+                    why=f"both are {mine[1]} on machine {str(mine[0])[:12]}",
+                    hints=[f"afield run -n {other.name} …"],
+                )
+
+
+def unknown_node(name: str, known: list[NodeName]) -> NotFound:
+    """The error for a node that does not exist, with the nearest names."""
+    near = views.nearest(name, [str(n) for n in known])
+    return NotFound(
+        f"there is no node {name}",
+        why=f"known: {', '.join(sorted(known))}",
+        hints=[f"did you mean {near}?"] if near else [f"afield node add {name}"],
+    )

@@ -1,0 +1,73 @@
+"""Brings one attempt to one node: code, environment tools, the launch itself. Every step may be repeated."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from afield.controller.session import Session
+from afield.controller.spec import spec
+from afield.controller.watch import Stage, Watch
+from afield.environment import uv
+from afield.errors import SetupFailed
+from afield.model.attempt import Attempt
+from afield.model.ids import NodeName
+from afield.model.job import Job
+from afield.model.world import World
+from afield.snapshot import send
+
+SENDS = 3
+"""How often a tree is sent again when the node says that it holds another one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Launcher:
+    """What a launch needs: the store's id, the cache with the shadow repositories, the watch, the world."""
+
+    store: str
+    cache: Path
+    watch: Watch
+    world: World
+
+    async def launch(self, job: Job, attempt: Attempt, session: Session) -> dict[str, Any]:
+        """Launch on one node and follow its run folder; gives the runner's answer.
+
+        Raises SetupFailed when code or environment cannot be brought there; connection errors mean: ask again.
+        """
+        body = spec(self.store, job, attempt, session.name, self.world.nodes)
+        link = await session.link()
+        if uv.needs_uv(job.task.environment):
+            await uv.ensure(link, session.facts)
+        cursors = self.watch.cursors(attempt.id, session.name)
+        began = time.monotonic()
+        for _ in range(SENDS):
+            reply, _ = await link.call("launch", spec=body, watch=cursors)
+            if reply["state"] != "need":
+                self._synced(job, attempt, began)
+                if "facts" in reply:
+                    self.watch.heard(attempt.id, session.name, reply["facts"])
+                return reply
+            await self._send(job, attempt, session, reply["have"])
+        raise SetupFailed(f"node {session.name} does not keep the code of job {job.number}", why="it was sent three times")
+
+    async def _send(self, job: Job, attempt: Attempt, session: Session, have: str | None) -> None:
+        code = job.task.code
+        assert code is not None
+        self.watch.stage(attempt.id, Stage("sync", "start"))
+        link = await session.link()
+        await send.send(link, self.cache, code.workspace, want=code.tree, have=have)
+
+    def _synced(self, job: Job, attempt: Attempt, began: float) -> None:
+        if job.task.code is not None:
+            self.watch.stage(attempt.id, Stage("sync", "done", seconds=time.monotonic() - began))
+
+
+def machine_line(job: Job, attempt: Attempt) -> Stage:
+    """The first line of progress: where the attempt goes, and how long it waited."""
+    names: dict[NodeName, int] = {}
+    for placement in attempt.placements:
+        names[placement.node] = names.get(placement.node, 0) + len(placement.devices)
+    text = ", ".join(f"{n} ({d} devices)" if d else str(n) for n, d in names.items())
+    return Stage("machine", "done", text, seconds=max(0.0, attempt.placed_at - job.submitted_at))

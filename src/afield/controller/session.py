@@ -1,0 +1,179 @@
+"""Our side of one node: keeps a link open while it is wanted, tells what it hears, never judges a job."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
+
+from afield.errors import AfieldError, Unreachable
+from afield.model.event import Event, NodeObserved
+from afield.model.ids import NodeName
+from afield.model.node import Capacity, Device, Health
+from afield.transport.link import Link
+from afield.transport.port import Transport
+
+FIRST_RETRY_S = 0.5
+LAST_RETRY_S = 60.0
+
+
+class Listener(Protocol):
+    """Who hears what a session learns."""
+
+    async def record(self, *events: Event) -> None:
+        """Append events."""
+
+    async def connected(self, session: Session) -> None:
+        """A fresh link is open: follow what runs on this node."""
+
+    def pushed(self, node: NodeName, head: Mapping[str, Any], data: bytes) -> None:
+        """The node said something by itself."""
+
+
+class Session:
+    """One node's link, opened again and again with backoff until `close`."""
+
+    def __init__(
+        self, name: NodeName, store: str, transport: Callable[[], Transport], listener: Listener
+    ) -> None:
+        self.name = name
+        self.hello: dict[str, Any] = {}
+        self.facts: dict[str, Any] = {}
+        self._store = store
+        self._transport = transport
+        self._listener = listener
+        self._link: Link | None = None
+        self._up = asyncio.Event()
+        self._hurry = asyncio.Event()
+        self._refused: AfieldError | None = None
+        self._tries = 0
+        self._tried = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        """Begin to keep the link open."""
+        if self._task is None:
+            self._task = asyncio.create_task(self._keep(), name=f"session {self.name}")
+
+    async def close(self) -> None:
+        """Let the link go; nothing on the node is touched."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+        if self._link is not None:
+            await self._link.close()
+
+    @property
+    def up(self) -> bool:
+        """Whether the node can be asked now."""
+        return self._up.is_set()
+
+    async def link(self) -> Link:
+        """The open link, waiting for it as long as it takes."""
+        while True:
+            await self._up.wait()
+            if self._link is not None:
+                return self._link
+
+    async def link_now(self) -> Link:
+        """The open link after at most one more try. Raises the error of that try."""
+        if not self.up:
+            self._tried.clear()
+            self._hurry.set()
+            await self._tried.wait()
+        if self._link is not None and self.up:
+            return self._link
+        raise self._refused or Unreachable(f"node {self.name} does not answer")
+
+    async def call(self, do: str, data: bytes = b"", **fields: Any) -> tuple[dict[str, Any], bytes]:
+        """One request on the open link, waiting for the link. Raises what the node or the link says."""
+        return await (await self.link()).call(do, data, **fields)
+
+    async def probe(self) -> dict[str, Any]:
+        """Ask the node for its facts and record them."""
+        link = await self.link_now()
+        self.facts, _ = await link.call("probe")
+        await self._listener.record(self._observed())
+        return self.facts
+
+    async def _keep(self) -> None:
+        wait = FIRST_RETRY_S
+        while True:
+            try:
+                await self._open()
+                wait = FIRST_RETRY_S
+                await self._live()
+            except AfieldError as error:
+                self._refused = error
+                await self._refuse(error)
+            finally:
+                self._up.clear()
+                self._tried.set()
+            await self._pause(wait * random.uniform(0.7, 1.3))  # noqa: S311 spreads retries, no secret
+            wait = min(wait * 2, LAST_RETRY_S)
+
+    async def _open(self) -> None:
+        link = await self._transport().open(self._store)
+        link.on_push = lambda head, data: self._listener.pushed(self.name, head, data)
+        self._link = link
+        self._refused = None
+
+    async def _live(self) -> None:
+        link = self._link
+        assert link is not None
+        self.hello, _ = await link.call("hello")
+        if not self.facts:
+            self.facts, _ = await link.call("probe")
+        self._up.set()
+        self._tried.set()
+        await self._listener.record(self._observed())
+        await self._listener.connected(self)
+        reason = await link.wait_closed()
+        raise Unreachable(f"the connection to {self.name} was lost", why=reason)
+
+    async def _refuse(self, error: AfieldError) -> None:
+        health = Health.NEEDS_LOGIN if error.code == "needs-login" else Health.UNREACHABLE
+        why = f"{error.what}: {error.why}" if error.why else error.what
+        await self._listener.record(NodeObserved(self.name, health, detail=why, hints=error.hints))
+
+    async def _pause(self, seconds: float) -> None:
+        self._hurry.clear()
+        try:
+            await asyncio.wait_for(self._hurry.wait(), seconds)
+        except TimeoutError:
+            return
+
+    def _observed(self) -> NodeObserved:
+        facts = {**self.hello, **self.facts}
+        shown = {k: str(v) for k, v in facts.items() if isinstance(v, str | int | float | bool) and k != "re"}
+        return NodeObserved(
+            self.name,
+            Health.READY,
+            capacity=capacity(self.facts),
+            boot_id=str(self.hello.get("boot", "")),
+            machine_id=str(self.hello.get("machine_id", "")),
+            facts=tuple(sorted(shown.items())),
+        )
+
+
+def capacity(facts: Mapping[str, Any]) -> Capacity:
+    """A probe's answer as capacity."""
+    devices = tuple(
+        Device(
+            id=str(d["id"]),
+            model=str(d["model"]),
+            index=int(d["index"]),
+            memory_bytes=int(d["memory_bytes"] or 0),
+            busy=str(d.get("busy") or ""),
+        )
+        for d in facts.get("devices", ())
+    )
+    return Capacity(
+        cpu=float(facts.get("cpu") or 1),
+        memory_bytes=int(facts.get("memory_bytes") or 0),
+        disk_bytes=int(facts.get("disk_free_bytes") or 0),
+        devices=devices,
+    )
+
+

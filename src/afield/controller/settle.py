@@ -1,0 +1,156 @@
+"""From what run folders say to what is true of an attempt: events to record and orders to send. Pure.
+
+Everything is derived from the folders each time, so a lost order is given again and a repeated one does no harm.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from afield.model.attempt import Attempt, Exited, State, Why
+from afield.model.event import AttemptExited, AttemptGone, AttemptStarted, Event, NeverStarted, PrepareFailed
+from afield.model.ids import NodeName
+from afield.model.task import End
+from afield.runner import verdict
+
+Facts = Mapping[str, Any]
+
+SETTLED = frozenset({"ended", "setup_failed", "never_started", "dead"})
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """One thing to ask of a node: launch, seal, stop or go."""
+
+    verb: str
+    node: NodeName
+    why: str = ""
+
+
+@dataclass(slots=True)
+class Assessment:
+    """What to record and what to order, given what is known now."""
+
+    events: list[Event] = field(default_factory=list)
+    orders: list[Order] = field(default_factory=list)
+
+
+def assess(attempt: Attempt, end: End, known: Mapping[NodeName, Facts], broken: str = "") -> Assessment:
+    """What follows from the facts of an attempt's nodes; nodes not in `known` have not answered yet.
+
+    `broken` says why code or tools could not be brought to a node.
+    """
+    result = Assessment()
+    words = {node: verdict.verdict(dict(known[node])) if node in known else "unknown" for node in attempt.nodes}
+    _order_each(attempt, words, result)
+    if len(attempt.nodes) > 1:
+        _order_gang(attempt, end, words, known, result)
+    if set(words.values()) <= SETTLED:
+        if attempt.started_at is None and _all_started(attempt, known) and "setup_failed" not in words.values():
+            result.events.append(AttemptStarted(attempt.id))
+        ending = _ending(attempt, words, known)
+        if broken and isinstance(ending, NeverStarted):
+            ending = PrepareFailed(attempt.id, stage="sync", detail=broken)
+        result.events.append(ending)
+    elif attempt.started_at is None and _all_started(attempt, known):
+        result.events.append(AttemptStarted(attempt.id))
+    return result
+
+
+def _order_each(attempt: Attempt, words: Mapping[NodeName, str], result: Assessment) -> None:
+    stopping = attempt.state is State.STOPPING
+    for node, word in words.items():
+        if word == "needs_seal":
+            result.orders.append(Order("seal", node, "no shepherd and no process is left"))
+        elif word == "absent":
+            order = Order("seal", node, "stopped before it was launched") if stopping else Order("launch", node)
+            result.orders.append(order)
+        elif stopping and word not in SETTLED and word not in ("unknown", "ending"):
+            result.orders.append(Order("stop", node, str(attempt.why or Why.USER)))
+
+
+def _order_gang(
+    attempt: Attempt, end: End, words: Mapping[NodeName, str], known: Mapping[NodeName, Facts], result: Assessment
+) -> None:
+    if attempt.state is State.STOPPING:
+        return
+    why = _broken(end, words, known)
+    if why:
+        waiting = [n for n, w in words.items() if w not in SETTLED and w not in ("unknown", "absent", "needs_seal")]
+        result.orders += [Order("stop", n, why) for n in waiting]
+        absent = [o for o in result.orders if o.verb == "launch"]
+        result.orders = [o for o in result.orders if o.verb != "launch"]
+        result.orders += [Order("seal", o.node, "another node of the attempt failed") for o in absent]
+    elif "ready" in words.values() and set(words.values()) <= {"ready", "live", "ending", "ended"}:
+        result.orders += [Order("go", n) for n, w in words.items() if w == "ready"]
+
+
+def _broken(end: End, words: Mapping[NodeName, str], known: Mapping[NodeName, Facts]) -> str:
+    for node, word in words.items():
+        if word in ("setup_failed", "never_started", "dead"):
+            return str(Why.FAILURE)
+        if word == "ended":
+            if end is End.FIRST:
+                return str(Why.END_FIRST)
+            if any(e.status for e in exits(known[node])):
+                return str(Why.FAILURE)
+    return ""
+
+
+def _all_started(attempt: Attempt, known: Mapping[NodeName, Facts]) -> bool:
+    for placement in attempt.placements:
+        processes = known.get(placement.node, {}).get("processes", {})
+        if not processes.get(str(placement.rank), {}).get("started"):
+            return False
+    return True
+
+
+def exits(facts: Facts) -> list[Exited]:
+    """How the processes in one folder ended, as far as that is recorded."""
+    return [Exited(rank=e["rank"], code=e["code"], signal=e["signal"]) for e in verdict.exits(dict(facts))]
+
+
+def _ending(attempt: Attempt, words: Mapping[NodeName, str], known: Mapping[NodeName, Facts]) -> Event:
+    found = tuple(sorted((e for node in words for e in exits(known[node])), key=lambda e: e.rank))
+    finals = [known[node].get("final") or {} for node in words]
+    kinds = set(words.values())
+    if kinds == {"never_started"}:
+        return NeverStarted(attempt.id, _first(known, words, "never_started"))
+    if "setup_failed" in kinds:
+        return _setup_failed(attempt, words, known)
+    if "dead" in kinds or ("never_started" in kinds and attempt.why is None):
+        word = "dead" if "dead" in kinds else "never_started"
+        return AttemptGone(attempt.id, preempted=False, evidence=_first(known, words, word), exits=found)
+    causes = [f["cause"] for f in finals if f.get("cause") is not None]
+    return AttemptExited(
+        attempt.id,
+        exits=found,
+        by_us=any(f.get("by_us") for f in finals),
+        why=_why(finals),
+        cause=causes[0] if causes else None,
+        survivors=tuple(s for f in finals for s in f.get("survivors") or ()),
+    )
+
+
+def _why(finals: list[Facts]) -> Why | None:
+    said = [Why(f["why"]) for f in finals if f.get("why") in set(Why)]
+    return Why.TIME_LIMIT if Why.TIME_LIMIT in said else (said[0] if said else None)
+
+
+def _first(known: Mapping[NodeName, Facts], words: Mapping[NodeName, str], word: str) -> str:
+    node = next(n for n, w in words.items() if w == word)
+    facts = known[node]
+    reason = (facts.get("sealed") or {}).get("reason") or word
+    if word == "dead":
+        reason = verdict.dead_reason(dict(facts))
+    return f"{node}: {reason}"
+
+
+def _setup_failed(attempt: Attempt, words: Mapping[NodeName, str], known: Mapping[NodeName, Facts]) -> PrepareFailed:
+    node = next(n for n, w in words.items() if w == "setup_failed")
+    stage = (known[node].get("final") or {}).get("stage") or "setup"
+    ended = (known[node].get("stages", {}).get(stage) or {}).get("exit") or {}
+    status = f"exit code {ended['code']}" if ended.get("code") is not None else f"signal {ended.get('signal')}"
+    return PrepareFailed(attempt.id, stage=stage, detail=f"{status} on {node}")

@@ -1,0 +1,114 @@
+"""The launch request of one attempt on one node: ids, code, environment, stages, processes with all their variables. Pure."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from typing import Any
+
+from afield.model.attempt import Attempt, Outcome, Placement
+from afield.model.ids import NodeName
+from afield.model.job import Job
+from afield.model.node import Node
+from afield.model.policy import Next, after
+from afield.model.task import EnvironmentKind
+
+GATE_S = 120.0
+
+
+def peer_address(node: Node) -> str:
+    """What the other processes of a job call a node."""
+    if node.address:
+        return node.address
+    return "127.0.0.1" if node.backend == "local" else node.target.rpartition("@")[2] or str(node.name)
+
+
+def spec(store: str, job: Job, attempt: Attempt, node: NodeName, nodes: Mapping[NodeName, Node]) -> dict[str, Any]:
+    """The body of `launch` for one node; shapes and words are the runner's."""
+    task = job.task
+    shared = _shared_variables(job, attempt, nodes)
+    code = task.code
+    environment = task.environment
+    return {
+        "store": store,
+        "job": int(job.number),
+        "attempt": attempt.id.number,
+        "node": str(node),
+        "nonce": str(attempt.nonce),
+        "user": job.user,
+        "code": None if code is None else {"workspace": code.workspace, "tree": code.tree, "cwd": code.folder},
+        "environment": {
+            "kind": str(environment.kind),
+            "key": environment.key,
+            "python": environment.python,
+            "files": list(environment.files),
+            "folder": "" if code is None else code.folder,
+        },
+        "stages": _stages(job),
+        "processes": [
+            _process(job, attempt, placement, shared) for placement in attempt.placements if placement.node == node
+        ],
+        "merge": task.merge,
+        "end": str(task.end),
+        "time_limit_s": job.request.time_limit_s,
+        "grace_s": task.grace_s,
+        "gang": len(attempt.nodes) > 1,
+        "gate_s": GATE_S,
+    }
+
+
+def _stages(job: Job) -> list[dict[str, Any]]:
+    stages = []
+    for name, argv in (("setup", job.task.setup), ("preflight", job.task.preflight)):
+        if argv:
+            key = ""
+            if name == "setup":
+                key = hashlib.sha256("\0".join(argv).encode("utf-8", "surrogateescape")).hexdigest()[:16]
+            stages.append({"name": name, "argv": list(argv), "key": key})
+    return stages
+
+
+def _process(job: Job, attempt: Attempt, placement: Placement, shared: Mapping[str, str]) -> dict[str, Any]:
+    on_node = [p for p in attempt.placements if p.node == placement.node]
+    argv = list(job.task.argv)
+    python = argv[0].endswith(".py") and job.task.environment.kind is not EnvironmentKind.NONE
+    variables = {
+        **dict(job.task.variables),
+        **shared,
+        "GROUP_INDEX": str(placement.group),
+        "PROCESS_INDEX": str(placement.index),
+        "RANK": str(placement.rank),
+        "LOCAL_RANK": str([p.rank for p in on_node].index(placement.rank)),
+        "AFIELD_NODE": str(placement.node),
+        "AFIELD_WORKER": str(attempt.nodes.index(placement.node)),
+    }
+    return {
+        "rank": placement.rank,
+        "argv": argv,
+        "variables": variables,
+        "devices": list(placement.devices),
+        "python": python,
+    }
+
+
+def _shared_variables(job: Job, attempt: Attempt, nodes: Mapping[NodeName, Node]) -> dict[str, str]:
+    groups: dict[int, int] = {}
+    shared: dict[str, str] = {}
+    for p in attempt.placements:
+        groups[p.group] = groups.get(p.group, 0) + 1
+        node = nodes.get(p.node)
+        shared[f"HOST_GROUP{p.group}_PROCESS{p.index}"] = peer_address(node) if node else str(p.node)
+    for group, count in groups.items():
+        shared[f"NUM_PROCESSES_GROUP{group}"] = str(count)
+    shared["NUM_GROUPS"] = str(len(groups))
+    shared["JOB_NUMBER"] = shared["AFIELD_JOB"] = str(job.number)
+    shared["AFIELD_ATTEMPT"] = str(attempt.id.number)
+    shared["AFIELD_WORKERS"] = str(len(attempt.nodes))
+    shared["AFIELD_RESUME"] = "1" if _resumes(job, attempt) else "0"
+    shared["WORLD_SIZE"] = str(len(attempt.placements))
+    return shared
+
+
+def _resumes(job: Job, attempt: Attempt) -> bool:
+    ran = [a.outcome for a in job.attempts[: attempt.id.number - 1] if a.outcome is not Outcome.NEVER_STARTED]
+    return bool(ran) and ran[-1] is not None and after(job.policy, ran[-1]) in (Next.RESUME, Next.REAPPLY_RESUME)

@@ -1,0 +1,159 @@
+"""What people and scripts see of jobs and nodes: plain dictionaries, documented in docs/reference/api.md, additive only."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+from afield.model.attempt import Attempt, Outcome
+from afield.model.job import Job
+from afield.model.node import Node
+from afield.model.request import format as format_request
+from afield.model.world import World
+from afield.plan.explain import explain
+from afield.plan.place import node_devices
+
+View = dict[str, Any]
+
+
+def iso(at: float | None) -> str | None:
+    """A moment as ISO 8601 in UTC, or None."""
+    return None if at is None else datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def job_view(job: Job, world: World, now: float, reason: Callable[[Job], str] | None = None) -> View:
+    """A job as JSON. `reason` says why a queued one waits; left out, it is explained here."""
+    last = job.last
+    attempt = job.live or last
+    code = job.task.code
+    started = [a.started_at for a in job.attempts if a.started_at is not None]
+    return {
+        "number": job.number,
+        "name": job.name,
+        "user": job.user,
+        "phase": str(job.phase),
+        "reason": (reason or (lambda j: _reason(j, world, now)))(job),
+        "goal": str(job.goal),
+        "policy": str(job.policy),
+        "priority": job.priority,
+        "command": list(job.task.argv),
+        "request": format_request(job.request),
+        "processes": job.request.processes,
+        "nodes": [str(n) for n in attempt.nodes] if attempt else [],
+        "devices": _devices(attempt),
+        "submitted_at": iso(job.submitted_at),
+        "started_at": iso(started[-1] if started else None),
+        "ended_at": iso(job.ended_at),
+        "exit_status": last.exit_status if last is not None and job.decided is not None else None,
+        "outcome": None if job.decided is None else str(job.decided),
+        "snapshot": None
+        if code is None
+        else {
+            "workspace": code.workspace,
+            "tree": code.tree,
+            "root": code.root,
+            "folder": code.folder,
+            "base_commit": code.base_commit,
+        },
+        "environment": str(job.task.environment.kind),
+        "attempts": [attempt_view(a) for a in job.attempts],
+        "silent": _silent(job, world, now),
+    }
+
+
+def attempt_view(attempt: Attempt) -> View:
+    """One attempt as JSON."""
+    return {
+        "number": attempt.id.number,
+        "state": str(attempt.state),
+        "outcome": None if attempt.outcome is None else str(attempt.outcome),
+        "why": None if attempt.why is None else str(attempt.why),
+        "nodes": [str(n) for n in attempt.nodes],
+        "placed_at": iso(attempt.placed_at),
+        "started_at": iso(attempt.started_at),
+        "ended_at": iso(attempt.ended_at),
+        "exits": [{"rank": e.rank, "code": e.code, "signal": e.signal, "status": e.status} for e in attempt.exits],
+        "cause": attempt.cause,
+        "detail": attempt.detail,
+        "survivors": list(attempt.survivors),
+    }
+
+
+def _devices(attempt: Attempt | None) -> dict[str, list[str]]:
+    devices: dict[str, list[str]] = {}
+    for placement in attempt.placements if attempt else ():
+        if placement.devices:
+            devices.setdefault(str(placement.node), []).extend(placement.devices)
+    return devices
+
+
+def _silent(job: Job, world: World, now: float) -> dict[str, float]:
+    silent = {}
+    for name in job.live.nodes if job.live else ():
+        node = world.nodes.get(name)
+        if node is not None and node.silent_since is not None:
+            silent[str(name)] = round(now - node.silent_since, 1)
+    return silent
+
+
+def _reason(job: Job, world: World, now: float) -> str:
+    if job.decided is None:
+        return explain(job, world, now).reason if job.waiting else ""
+    last = job.last
+    if last is None:
+        return job.hold
+    if job.decided is Outcome.FAILED:
+        return _failure(last)
+    return last.detail
+
+
+def _failure(attempt: Attempt) -> str:
+    exits = {e.rank: e for e in attempt.exits}
+    exited = exits.get(attempt.cause) if attempt.cause is not None else None
+    if exited is None:
+        return attempt.detail
+    how = f"exit code {exited.code}" if exited.code is not None else f"killed by signal {exited.signal}"
+    return how if len(attempt.exits) < 2 else f"process {exited.rank}: {how}"
+
+
+def node_view(node: Node, world: World) -> View:
+    """A node as JSON."""
+    holders = {d: a.id.job for a in world.live() for p in a.placements if p.node == node.name for d in p.devices}
+    return {
+        "name": str(node.name),
+        "backend": node.backend,
+        "target": node.target,
+        "address": node.address,
+        "slice": node.slice,
+        "health": "draining" if node.drained else str(node.health),
+        "detail": node.detail,
+        "hints": list(node.hints),
+        "cpu": node.capacity.cpu,
+        "memory_bytes": node.capacity.memory_bytes,
+        "disk_bytes": node.capacity.disk_bytes,
+        "devices": [
+            {
+                "id": d.id,
+                "model": d.model,
+                "index": d.index,
+                "memory_bytes": d.memory_bytes,
+                "busy": d.busy,
+                "job": holders.get(d.id),
+            }
+            for d in node_devices(node)
+        ],
+        "declared": ",".join(f"{count}:{model}" for model, count in node.declared),
+        "jobs": sorted({int(a.id.job) for a in world.live() if node.name in a.nodes}),
+        "facts": dict(node.facts),
+        "seen_at": iso(node.seen_at),
+        "silent_since": iso(node.silent_since),
+        "drained": node.drained,
+    }
+
+
+def nearest(word: str, known: list[str]) -> str:
+    """The known word that is most like a mistyped one, or ""."""
+    found = difflib.get_close_matches(word, known, n=1)
+    return found[0] if found else ""

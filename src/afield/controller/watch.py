@@ -1,0 +1,151 @@
+"""Reads run folders: what nodes tell of attempts, and the bytes their programs write, mirrored as they come."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from afield.model.attempt import Attempt
+from afield.model.ids import AttemptId, NodeName
+from afield.store.output import Mirror
+
+Facts = dict[str, Any]
+
+QUOTE_BYTES = 8192
+QUOTE_LINES = 15
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """One line of progress: machine, sync, env, setup, preflight, running. Shown, never stored."""
+
+    stage: str
+    state: str
+    text: str = ""
+    seconds: float | None = None
+
+
+@dataclass(slots=True)
+class Tracker:
+    """What we know of one attempt beyond the world: its folders and its progress lines."""
+
+    known: dict[NodeName, Facts] = field(default_factory=dict)
+    stages: list[Stage] = field(default_factory=list)
+    begun: dict[str, float] = field(default_factory=dict)
+    broken: str = ""
+    """Why code or tools could not be brought to a node; the attempt ends as setup_failed once no node holds it."""
+
+
+class Watch:
+    """Trackers of all attempts that are not acknowledged, and the mirror of their output."""
+
+    def __init__(self, mirror: Mirror, changed: Callable[[AttemptId], None], output: Callable[[AttemptId], None]) -> None:
+        self.mirror = mirror
+        self._changed = changed
+        self._output = output
+        self._trackers: dict[AttemptId, Tracker] = {}
+
+    def tracker(self, attempt: AttemptId) -> Tracker:
+        """The tracker of an attempt, made when first asked for."""
+        return self._trackers.setdefault(attempt, Tracker())
+
+    def forget(self, attempt: AttemptId) -> None:
+        """Drop what is known of an attempt whose end is acknowledged."""
+        self._trackers.pop(attempt, None)
+
+    def pushed(self, node: NodeName, head: Mapping[str, Any], data: bytes) -> None:
+        """Take in one push of a node."""
+        attempt = AttemptId.parse(head["attempt"])
+        if head["on"] == "facts":
+            self.heard(attempt, node, head["facts"])
+        elif head["on"] == "out":
+            self.mirror.append(str(attempt), _stream_here(node, head["stream"]), head["offset"], data)
+            self._output(attempt)
+
+    def heard(self, attempt: AttemptId, node: NodeName, facts: Facts) -> None:
+        """Take in what a node says of its run folder."""
+        tracker = self.tracker(attempt)
+        tracker.known[node] = facts
+        self._tell_stages(tracker, facts)
+        self._changed(attempt)
+
+    def cursors(self, attempt: AttemptId, node: NodeName) -> dict[str, list[Any]]:
+        """Where to go on reading each stream of a node: offset and the bytes before it."""
+        cursors = {}
+        for stream in self.mirror.streams(str(attempt)):
+            name = _stream_there(node, stream)
+            if name is not None:
+                offset, tail = self.mirror.cursor(str(attempt), stream)
+                cursors[name] = [offset, tail.decode("latin-1")]
+        return cursors
+
+    def complete(self, attempt: Attempt) -> bool:
+        """Whether the mirror holds every byte that the folders of an ended attempt are known to hold."""
+        tracker = self._trackers.get(attempt.id)
+        for node, facts in (tracker.known if tracker else {}).items():
+            for stream, size in _sizes(facts):
+                if size and self.mirror.cursor(str(attempt.id), _stream_here(node, stream))[0] < size:
+                    return False
+        return True
+
+    def stage(self, attempt: AttemptId, line: Stage) -> None:
+        """Show a line of progress; the latest of each stage stays for late followers."""
+        tracker = self.tracker(attempt)
+        tracker.stages = [s for s in tracker.stages if s.stage != line.stage] + [line]
+        self._output(attempt)
+
+    def stages(self, attempt: AttemptId) -> list[Stage]:
+        """The progress lines so far."""
+        tracker = self._trackers.get(attempt)
+        return list(tracker.stages) if tracker else []
+
+    def last_lines(self, attempt: AttemptId, stage: str) -> list[str]:
+        """The end of what a failed stage wrote, its error stream before its output."""
+        for end in ("err", "out"):
+            for stream in self.mirror.streams(str(attempt)):
+                if stream.startswith(f"stage.{stage}@") and stream.endswith(f"/{end}"):
+                    size = self.mirror.cursor(str(attempt), stream)[0]
+                    data, _ = self.mirror.read(str(attempt), stream, max(0, size - QUOTE_BYTES), QUOTE_BYTES)
+                    if data.strip():
+                        return data.decode("utf-8", "replace").splitlines()[-QUOTE_LINES:]
+        return []
+
+    def _tell_stages(self, tracker: Tracker, facts: Facts) -> None:
+        now = time.monotonic()
+        for name, stage in facts.get("stages", {}).items():
+            word = {"environment": "env"}.get(name, name)
+            ended = stage.get("exit")
+            began = tracker.begun.setdefault(word, now)
+            if ended is None:
+                line = Stage(word, "start")
+            else:
+                line = Stage(word, "failed" if ended.get("code") else "done", seconds=now - began)
+            if not any(s.stage == word and s.state == line.state for s in tracker.stages):
+                tracker.stages = [s for s in tracker.stages if s.stage != word] + [line]
+
+
+def _sizes(facts: Facts) -> list[tuple[str, int]]:
+    sizes = []
+    for rank, process in facts.get("processes", {}).items():
+        sizes += [(f"p{rank}/out", process.get("out") or 0), (f"p{rank}/err", process.get("err") or 0)]
+    for name, stage in facts.get("stages", {}).items():
+        sizes += [(f"stage/{name}/out", stage.get("size_out") or 0), (f"stage/{name}/err", stage.get("size_err") or 0)]
+    return sizes
+
+
+def _stream_here(node: NodeName, stream: str) -> str:
+    """Stages run on every node of an attempt, so their streams carry the node's name here."""
+    if stream.startswith("stage/"):
+        _, name, end = stream.split("/")
+        return f"stage.{name}@{node}/{end}"
+    return stream
+
+
+def _stream_there(node: NodeName, stream: str) -> str | None:
+    if not stream.startswith("stage."):
+        return stream
+    folder, _, end = stream.rpartition("/")
+    name, _, owner = folder.removeprefix("stage.").partition("@")
+    return f"stage/{name}/{end}" if owner == node else None

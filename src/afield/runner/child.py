@@ -1,0 +1,276 @@
+"""Children of the link: commands of the user (`exec`), and slow verbs in a fork of our own so that no request waits for them.
+
+All of them end with the link. Shepherds and the keeper are no children of the link.
+"""
+
+import errno
+import os
+import select
+import signal
+import sys
+
+from . import wire
+
+WINDOW = 1024 * 1024
+GRACE_S = 2.0
+
+
+class Pipe:
+    """The reading end of a child's stream, as a stream of the outlet. `take(data)` gives the frame for some bytes."""
+
+    def __init__(self, link, descriptor, take, done):
+        os.set_blocking(descriptor, False)
+        self.descriptor = descriptor
+        self.credit = WINDOW
+        self.last = False
+        self._link = link
+        self._take = take
+        self._done = done
+        self._listen()
+
+    def pull(self):
+        """A frame, or None when there is nothing now, no credit left, or the end."""
+        if self.descriptor < 0 or self.credit <= 0:
+            return None
+        try:
+            data = os.read(self.descriptor, min(wire.CHUNK, self.credit))
+        except BlockingIOError:
+            data = None
+        if data:
+            self.credit -= len(data)
+            return self._take(data)
+        if data is None and not self.last:
+            self._listen()
+        else:
+            self.close()
+            self._done()
+        return None
+
+    def grant(self, size):
+        """The other side has used up so many bytes."""
+        self.credit += size
+        if self.descriptor >= 0:
+            self._link.outlet.offer(self)
+
+    def finish(self):
+        """The child has ended: what is in the pipe now is the rest, whoever else holds its other end."""
+        self.last = True
+        if self.descriptor >= 0:
+            self._link.outlet.offer(self)
+
+    def close(self):
+        """Let the stream go."""
+        if self.descriptor >= 0:
+            self._link.deaf(self.descriptor)
+            self._link.outlet.withdraw(self)
+            os.close(self.descriptor)
+            self.descriptor = -1
+
+    def _listen(self):
+        self._link.listen(self.descriptor, select.POLLIN, self._readable)
+
+    def _readable(self, _):
+        self._link.deaf(self.descriptor)
+        self._link.outlet.offer(self)
+
+
+class Exec:
+    """One command; replies with its streams and, last, with how it ended."""
+
+    def __init__(self, link, head, data):
+        self._link = link
+        self._id = head["id"]
+        self._status = None
+        self.kill_at = None
+        out, child_out = os.pipe()
+        err, child_err = os.pipe()
+        try:
+            self.pid = _start(head, data, child_out, child_err)
+        finally:
+            os.close(child_out)
+            os.close(child_err)
+        self._pipes = [Pipe(link, fd, self._frame(name), self._closed) for name, fd in (("out", out), ("err", err))]
+
+    def _frame(self, name):
+        return lambda data: ({"re": self._id, "more": True, "stream": name}, data)
+
+    def took(self, stream, size):
+        """The other side has used up bytes of a stream."""
+        self._pipes[0 if stream == "out" else 1].grant(size)
+
+    def ended(self, status):
+        """The kernel told us how the command ended."""
+        self._status = status
+        for pipe in self._pipes:
+            pipe.finish()
+        self._closed()
+
+    def cancel(self, now):
+        """Ask the command to end, and see to it a little later."""
+        if self._status is None:
+            _signal_group(self.pid, signal.SIGTERM)
+            self.kill_at = now + GRACE_S
+
+    def kill(self):
+        """End the command now."""
+        self.kill_at = None
+        if self._status is None:
+            _signal_group(self.pid, signal.SIGKILL)
+
+    def close(self):
+        """The link ends."""
+        self.kill()
+        for pipe in self._pipes:
+            pipe.close()
+
+    def _closed(self):
+        if self._status is None or any(pipe.descriptor >= 0 for pipe in self._pipes):
+            return
+        code, number = ends(self._status)
+        self._link.finish(self._id, {"code": code, "signal": number})
+
+
+class Worker:
+    """A verb in a fork of the link. Its replies are frames on a pipe; they are passed on as they come."""
+
+    def __init__(self, link, request_id, function):
+        self._link = link
+        self._id = request_id
+        self._decoder = wire.Decoder()
+        self._answered = False
+        self._status = None
+        self.kill_at = None
+        read_end, write_end = os.pipe()
+        self.pid = os.fork()
+        if self.pid == 0:
+            _work(function, write_end)
+        os.close(write_end)
+        self._pipe = Pipe(link, read_end, self._frame, self._closed)
+        self._pipe.credit = sys.maxsize
+
+    def _frame(self, data):
+        for head, body in self._decoder.feed(data):
+            self._answered = self._answered or "more" not in head
+            self._link.outlet.send(dict(head, re=self._id), body)
+        # Asked again once these are out, so that a long answer is never held here whole.
+        self._link.outlet.offer(self._pipe)
+
+    def ended(self, status):
+        """The kernel told us how the fork ended."""
+        self._status = status
+        self._pipe.finish()
+        self._closed()
+
+    def cancel(self, _now):
+        """Drop the work: what it did so far is whole, as after any kill."""
+        self.kill()
+
+    def kill(self):
+        """End the fork now."""
+        if self._status is None:
+            _signal(self.pid, signal.SIGKILL)
+
+    def close(self):
+        """The link ends; a launch under way goes on by itself, it is bounded and safe to repeat."""
+        self._pipe.close()
+
+    def _closed(self):
+        if self._status is None or self._pipe.descriptor >= 0:
+            return
+        reply = None
+        if not self._answered:
+            code, number = ends(self._status)
+            why = "signal %d" % number if number else "status %s" % code
+            reply = {"error": {"code": "interrupted", "what": "the request was interrupted on the node", "why": why}}
+        self._link.finish(self._id, reply)
+
+
+def ends(status):
+    """(code, signal) of a wait status; one of them is None."""
+    return (None, os.WTERMSIG(status)) if os.WIFSIGNALED(status) else (os.WEXITSTATUS(status), None)
+
+
+def detach(keep):
+    """In a fresh fork: default signals, and no descriptor of the link but `keep` and 0, 1, 2."""
+    signal.set_wakeup_fd(-1)
+    for number in (signal.SIGCHLD, signal.SIGTERM, signal.SIGHUP, signal.SIGINT, signal.SIGPIPE):
+        signal.signal(number, signal.SIG_DFL)
+    for name in os.listdir("/proc/self/fd"):
+        if int(name) > 2 and int(name) not in keep:
+            try:
+                os.close(int(name))
+            except OSError as error:
+                if error.errno != errno.EBADF:
+                    raise
+
+
+def _work(function, pipe):
+    status = 1
+    try:
+        detach((pipe,))
+        signal.signal(signal.SIGPIPE, signal.SIG_IGN)
+        with os.fdopen(pipe, "wb", buffering=0) as out:
+            for head, data in function():
+                _write(out, wire.prefix(head, len(data)))
+                _write(out, data)
+        status = 0
+    finally:
+        os._exit(status)
+
+
+def _write(out, data):
+    left = memoryview(data)
+    while left:
+        left = left[out.write(left) :]
+
+
+def _start(head, data, out, err):
+    argv = [os.fsencode(word) for word in head["argv"]]
+    environment = {os.fsencode(k): os.fsencode(v) for k, v in surroundings(head.get("variables") or {}).items()}
+    folder = os.path.expanduser("~/" + (head.get("cwd") or ""))
+    pid = os.fork()
+    if pid:
+        return pid
+    try:
+        os.setsid()
+        os.dup2(_stdin(data), 0)
+        os.dup2(out, 1)
+        os.dup2(err, 2)
+        detach(())
+        os.chdir(folder)
+        os.execvpe(argv[0], argv, environment)
+    except OSError as error:
+        os.write(2, ("%s: %s\n" % (error.filename or head["argv"][0], error.strerror)).encode("utf-8", "surrogateescape"))
+    finally:
+        os._exit(127)
+
+
+def surroundings(variables):
+    """The environment for a command of the user: ours without the login's ssh variables, and the given ones."""
+    kept = {k: v for k, v in os.environ.items() if not k.startswith(("SSH_", "AFIELD_KILL"))}
+    return dict(kept, **variables)
+
+
+def _stdin(data):
+    if not data:
+        return os.open(os.devnull, os.O_RDONLY)
+    descriptor = os.memfd_create("stdin")
+    with os.fdopen(os.dup(descriptor), "wb") as file:
+        file.write(data)
+    os.lseek(descriptor, 0, os.SEEK_SET)
+    return descriptor
+
+
+def _signal(pid, number):
+    try:
+        os.kill(pid, number)
+    except ProcessLookupError:
+        return
+
+
+def _signal_group(pid, number):
+    try:
+        os.killpg(pid, number)
+    except (ProcessLookupError, PermissionError):
+        # The child may not have reached setsid yet.
+        _signal(pid, number)

@@ -1,0 +1,245 @@
+"""Follows run folders for the controller: pushes facts when something changed, and the bytes of out and err as they come.
+
+A stream is a file and a cursor: an offset and the (at most) 64 bytes before it. Files are opened for each look, so that any number
+of streams needs no descriptors. When the file does not fit the cursor, the next push carries a gap:
+
+    shrank      reading goes on at 0: all that the file holds now may be new
+    differs     other bytes stand before the cursor; reading goes on at the cursor
+
+Facts are pushed before output that is already there: who waits for the last byte compares cursors with the sizes in the facts.
+"""
+
+import os
+
+from . import inotify, wire
+
+TAIL = 64
+PACE_S = 0.02
+LOOK_S = 1.0
+POLL_S = 0.04
+STREAMS = ("out", "err")
+QUIET = ("hb", "reserve")
+
+
+class Stream:
+    """One file that grows, as a stream of the outlet."""
+
+    def __init__(self, watch, name, cursor=(0, "")):
+        self._watch = watch
+        self.name = name
+        self._path = os.path.join(watch.folder, name)
+        self.offset = int(cursor[0])
+        self._tail = cursor[1].encode("latin-1")[-TAIL:]
+
+    def changed(self):
+        """Whether the file is not as long as what was read of it."""
+        try:
+            return os.stat(self._path).st_size != self.offset
+        except OSError:
+            return False
+
+    def pull(self):
+        """The next push, or None when all was read."""
+        try:
+            descriptor = os.open(self._path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+        except OSError:
+            return None
+        try:
+            gap = self._check(os.fstat(descriptor).st_size)
+            begin = self.offset - len(self._tail)
+            data = os.pread(descriptor, wire.CHUNK + len(self._tail), begin)
+            if data[: len(self._tail)] != self._tail:
+                gap = {"from": self.offset, "to": self.offset, "why": "differs"}
+        finally:
+            os.close(descriptor)
+        fresh = memoryview(data)[len(self._tail) :]
+        if not fresh and gap is None:
+            return None
+        return self._push(data, fresh, gap)
+
+    def _check(self, size):
+        if size >= self.offset:
+            return None
+        gap = {"from": self.offset, "to": 0, "why": "shrank"}
+        self.offset = 0
+        self._tail = b""
+        return gap
+
+    def _push(self, data, fresh, gap):
+        head = {"on": "out", "attempt": self._watch.attempt, "stream": self.name, "offset": self.offset, "gap": gap}
+        self.offset += len(fresh)
+        self._tail = data[-min(TAIL, self.offset) :] if self.offset else b""
+        return head, fresh
+
+
+class Watch:
+    """One attempt that is followed."""
+
+    def __init__(self, attempt, folder, cursors):
+        self.attempt = attempt
+        self.folder = folder
+        self.streams = {name: Stream(self, name, cursor) for name, cursor in cursors.items()}
+        self.numbers = {}
+        self.facts = None
+        self.due = None
+        self.next = 0.0
+
+    def places(self):
+        """The folders that matter: the run folder, those of processes, stages."""
+        found = [""]
+        for name in _list(self.folder):
+            if name == "stage":
+                found += ["stage"] + ["stage/" + stage for stage in _list(os.path.join(self.folder, "stage"))]
+            elif name[:1] == "p" and name[1:].isdigit():
+                found.append(name)
+        return found
+
+    def stream(self, place, name):
+        """The stream of that file, new ones from their beginning."""
+        key = place + "/" + name
+        if key not in self.streams:
+            self.streams[key] = Stream(self, key)
+        return self.streams[key]
+
+
+class Follower:
+    """All followed attempts of a link. `facts(attempt)` reads the facts of one, `runs` is the folder of run folders."""
+
+    def __init__(self, link, runs, facts):
+        self._link = link
+        self._runs = runs
+        self._facts = facts
+        self._kernel = inotify.Inotify()
+        self._watches = {}
+        self._places = {}
+        self._polling = False
+        self._look_at = None
+
+    def watch(self, attempt, cursors, now):
+        """Follow an attempt from these cursors; its facts. Following it already, start over from these."""
+        self.unwatch(attempt)
+        if not self._watches and not self._polling:
+            self._listen()
+        watch = self._watches[attempt] = Watch(attempt, os.path.join(self._runs, attempt), cursors)
+        self._scan(watch)
+        for stream in watch.streams.values():
+            self._link.outlet.offer(stream)
+        watch.facts = self._facts(attempt)
+        self._look_at = now
+        return watch.facts
+
+    def poke(self, attempt):
+        """Look at an attempt now: its folder may just have been made."""
+        if attempt in self._watches:
+            self._scan(self._watches[attempt])
+            self._mark(self._watches[attempt], self._link.now())
+
+    def unwatch(self, attempt):
+        """Follow an attempt no longer."""
+        watch = self._watches.pop(attempt, None)
+        if watch is None:
+            return
+        for stream in watch.streams.values():
+            self._link.outlet.withdraw(stream)
+        for number in watch.numbers.values():
+            self._places.pop(number, None)
+            self._kernel.remove(number)
+
+    def due(self):
+        """When `tick` wants to be called next; None for not at all."""
+        times = [watch.due for watch in self._watches.values() if watch.due is not None]
+        if self._watches and self._look_at is not None:
+            times.append(self._look_at)
+        return min(times) if times else None
+
+    def tick(self, now):
+        """Push the facts that are due, and look at what no kernel tells of: locks, lives, and all files where it tells nothing."""
+        if self._watches and self._look_at is not None and now >= self._look_at:
+            self._look(now)
+        for watch in list(self._watches.values()):
+            if watch.due is not None and now >= watch.due:
+                watch.due = None
+                self._tell(watch)
+                spent = self._link.now() - now
+                watch.next = now + max(PACE_S, 10 * spent)
+
+    def _look(self, now):
+        for place, watch in enumerate(self._watches.values()):
+            self._scan(watch)
+            if watch.due is None:
+                # Spread over the second, so that no request waits for the facts of all attempts.
+                watch.due = max(watch.next, now + LOOK_S * place / len(self._watches))
+        spent = self._link.now() - now
+        self._look_at = now + max(POLL_S if self._polling else LOOK_S, 20 * spent)
+
+    def _tell(self, watch):
+        facts = self._facts(watch.attempt)
+        if _bare(facts) != _bare(watch.facts):
+            self._link.outlet.send({"on": "facts", "attempt": watch.attempt, "facts": facts})
+        watch.facts = facts
+
+    def _mark(self, watch, now):
+        soon = max(now, watch.next)
+        watch.due = soon if watch.due is None else min(soon, watch.due)
+
+    def _listen(self):
+        self._polling = not self._kernel.start()
+        if not self._polling:
+            self._link.listen(self._kernel.descriptor, 1, self._news)
+
+    def _scan(self, watch):
+        for place in watch.places():
+            if not self._polling and place not in watch.numbers:
+                self._add(watch, place)
+            if place:
+                names = _list(os.path.join(watch.folder, place))
+                for stream in [watch.stream(place, name) for name in STREAMS if name in names]:
+                    if stream.changed():
+                        self._link.outlet.offer(stream)
+
+    def _add(self, watch, place):
+        try:
+            number = self._kernel.add(os.path.join(watch.folder, place))
+        except OSError:
+            # The account's share of kernel watches is used up: look by ourselves from here on.
+            self._polling = True
+            self._look_at = 0.0
+            return
+        if number is not None:
+            watch.numbers[place] = number
+            self._places[number] = (watch, place)
+
+    def _news(self, _):
+        now = self._link.now()
+        for number, mask, name in self._kernel.read():
+            if mask & inotify.OVERFLOW:
+                self._look_at = 0.0
+            elif number in self._places:
+                self._heard(self._places[number], mask, name, now)
+
+    def _heard(self, place, mask, name, now):
+        watch, folder = place
+        if folder and folder != "stage" and name in STREAMS:
+            self._link.outlet.offer(watch.stream(folder, name))
+        elif name and name not in QUIET:
+            if mask & inotify.CREATE:
+                self._scan(watch)
+            self._mark(watch, now)
+
+
+def _list(folder):
+    try:
+        return sorted(os.listdir(folder))
+    except OSError:
+        return []
+
+
+def _bare(facts):
+    """Facts without what output alone changes."""
+    bare = dict(facts)
+    for kind in ("processes", "stages"):
+        bare[kind] = {
+            key: {k: v for k, v in value.items() if k not in ("out", "err", "size_out", "size_err")}
+            for key, value in facts.get(kind, {}).items()
+        }
+    return bare

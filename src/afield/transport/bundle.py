@@ -1,0 +1,36 @@
+"""The runner as it travels: all its modules in one compressed, deterministic bundle, named by its digest."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import zlib
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+
+
+@dataclass(frozen=True, slots=True)
+class Bundle:
+    """`data` as sent, `digest` (sha256, hex) of it, and `boot`, the one line of Python that unpacks it."""
+
+    data: bytes
+    digest: str
+    boot: bytes
+
+
+@cache
+def bundle() -> Bundle:
+    """The bundle of the installed package; read once, so an upgrade under a running controller changes nothing for it."""
+    sources = {
+        entry.name: entry.read_text("utf-8") for entry in files("afield.runner").iterdir() if entry.name.endswith(".py")
+    }
+    text = json.dumps(sources, sort_keys=True, separators=(",", ":")).encode("ascii")
+    data = zlib.compress(text, 9)
+    return Bundle(data, hashlib.sha256(data).hexdigest(), _one_line(sources["boot.py"] + "main()\n"))
+
+
+def _one_line(source: str) -> bytes:
+    packed = base64.b64encode(zlib.compress(source.encode("utf-8"), 9)).decode("ascii")
+    return f'import zlib,binascii;exec(zlib.decompress(binascii.a2b_base64("{packed}")))\n'.encode("ascii")
