@@ -41,17 +41,18 @@ class Folders:
             )
 
     def check(self) -> None:
-        """Raises NotAllowed unless the runtime folder, where it exists, is ours alone."""
-        try:
-            found = os.lstat(self.runtime)
-        except FileNotFoundError:
-            return
-        if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or found.st_mode & 0o077:
-            raise NotAllowed(
-                f"{self.runtime} is not a folder of yours alone",
-                why=f"owner {found.st_uid}, mode {stat.S_IMODE(found.st_mode):04o}; whoever may write there could pose as afield",
-                hints=["remove it, or set XDG_RUNTIME_DIR to a folder with mode 0700"],
-            )
+        """Raises NotAllowed unless the runtime folder and the one above it, where they exist, are ours alone."""
+        for folder, foreign in ((os.path.dirname(self.runtime), 0o022), (self.runtime, 0o077)):
+            try:
+                found = os.lstat(folder)
+            except FileNotFoundError:
+                return
+            if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or found.st_mode & foreign:
+                raise NotAllowed(
+                    f"{folder} is not a folder of yours alone",
+                    why=f"owner {found.st_uid}, mode {stat.S_IMODE(found.st_mode):04o}: others could pose as afield",
+                    hints=["remove it, or set XDG_RUNTIME_DIR to a folder of yours with mode 0700"],
+                )
 
 
 def state_folder() -> str:

@@ -1,1 +1,1 @@
-"""What a project needs, made into a ready interpreter on a node."""
+"""What a project needs, and how a node gets the tool that makes it: a ready interpreter with the packages."""

@@ -42,7 +42,8 @@ ENDS = frozenset(Phase) - {Phase.QUEUED, Phase.STARTING, Phase.RUNNING, Phase.ST
 class Job:
     """One submission. `decided` is the outcome once no further attempt will come; it never changes.
 
-    `hold` is the reason why it is not placed although it waits; `not_before` is a backoff in UTC seconds.
+    `hold` is the reason why it is not placed although it waits; `not_before` is a backoff in UTC seconds. Attempts up
+    to number `forgiven` count against no budget any more: a person released the job after them.
     """
 
     number: JobNumber
@@ -59,6 +60,7 @@ class Job:
     attempts: tuple[Attempt, ...] = ()
     hold: str = ""
     not_before: float = 0.0
+    forgiven: int = 0
     decided: Outcome | None = None
     ended_at: float | None = None
 

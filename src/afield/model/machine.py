@@ -6,13 +6,13 @@ the attempt's whole story. An ended attempt stays ended whatever comes.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
 from afield.errors import IllegalMove
 from afield.model import event as ev
-from afield.model.attempt import Attempt, Outcome, State, Why
+from afield.model.attempt import Attempt, Exited, Outcome, State, Why
 from afield.model.ids import AttemptId
 from afield.model.job import Job
 from afield.model.node import Health, Node
@@ -108,23 +108,32 @@ def _goal(world: World, e: ev.GoalSet, at: float) -> None:
 
 
 def _held(world: World, e: ev.JobHeld, at: float) -> None:
-    job = world.jobs[e.job]
-    hold = "" if e.until is not None else e.reason
-    world.jobs[e.job] = replace(job, hold=hold, not_before=e.until or 0.0)
+    job = world.jobs.get(e.job)
+    if job is not None and job.decided is None:
+        hold = "" if e.until is not None else e.reason
+        world.jobs[e.job] = replace(job, hold=hold, not_before=e.until or 0.0)
 
 
 def _released(world: World, e: ev.JobReleased, at: float) -> None:
-    world.jobs[e.job] = replace(world.jobs[e.job], hold="", not_before=0.0)
+    job = world.jobs.get(e.job)
+    if job is not None and job.decided is None:
+        ended = sum(not a.live for a in job.attempts)
+        world.jobs[e.job] = replace(job, hold="", not_before=0.0, forgiven=ended)
 
 
 def _decided(world: World, e: ev.JobDecided, at: float) -> None:
-    job = world.jobs[e.job]
-    if job.decided is None:
-        world.jobs[e.job] = replace(job, decided=e.outcome, ended_at=at)
+    job = world.jobs.get(e.job)
+    if job is None or job.decided is not None:
+        return
+    if job.live is not None:
+        raise IllegalMove(f"job {e.job} cannot end {e.outcome}: attempt {job.live.id} is {job.live.state}")
+    world.jobs[e.job] = replace(job, decided=e.outcome, ended_at=at)
 
 
 def _placed(world: World, e: ev.AttemptPlaced, at: float) -> None:
-    job = world.jobs[e.attempt.job]
+    job = world.jobs.get(e.attempt.job)
+    if job is None:
+        raise IllegalMove(f"attempt {e.attempt} cannot be placed: its job is not known")
     if job.live is not None or job.decided is not None or e.attempt.number != len(job.attempts) + 1:
         raise IllegalMove(f"attempt {e.attempt} cannot be placed: job {job.number} has {len(job.attempts)} attempts")
     attempt = Attempt(id=e.attempt, nonce=e.nonce, placements=e.placements, placed_at=at, story=(f"placed@{at:.3f}",))
@@ -149,7 +158,7 @@ def _prepare_started(world: World, e: ev.PrepareStarted, at: float) -> None:
 
 def _prepare_failed(world: World, e: ev.PrepareFailed, at: float) -> None:
     def change(a: Attempt) -> Attempt:
-        outcome = Outcome.SETUP_FAILED if a.why is None else BY_WHY[a.why]
+        outcome = _by_order(a, e.exits, Outcome.SETUP_FAILED)
         detail = f"{e.stage}: {e.detail}" if e.stage else e.detail
         return _end(move(a, "prepare_failed", at), outcome, at, detail=detail, exits=e.exits)
 
@@ -157,7 +166,10 @@ def _prepare_failed(world: World, e: ev.PrepareFailed, at: float) -> None:
 
 
 def _started(world: World, e: ev.AttemptStarted, at: float) -> None:
-    _on_attempt(world, e.attempt, lambda a: replace(move(a, "started", at), started_at=a.started_at or at))
+    def change(a: Attempt) -> Attempt:
+        return replace(move(a, "started", at), started_at=at if a.started_at is None else a.started_at)
+
+    _on_attempt(world, e.attempt, change)
 
 
 def _stop_ordered(world: World, e: ev.StopOrdered, at: float) -> None:
@@ -168,29 +180,52 @@ def by_exits(attempt: Attempt, e: ev.AttemptExited) -> Outcome:
     """The outcome of an attempt whose processes have all ended.
 
     Ended by us: by why (an exit after our signal takes its outcome from the order, not from the code: a well-behaved
-    program saves its work and exits 0 when told to leave). Ended by themselves: by exit codes.
+    program saves its work and exits 0 when told to leave). Ended by themselves: by exit codes; where an exit is missing
+    that is no success.
     """
     why = e.why or attempt.why
-    if e.by_us and why is not None and not (why is Why.END_FIRST):
+    if e.by_us and why is not None and why is not Why.END_FIRST:
         return BY_WHY[why]
+    deciding = {p.rank for p in attempt.placements}
     if why is Why.END_FIRST and e.cause is not None:
-        return Outcome.SUCCEEDED if all(x.status == 0 for x in e.exits if x.rank == e.cause) else Outcome.FAILED
-    return Outcome.FAILED if any(x.status for x in e.exits) else Outcome.SUCCEEDED
+        deciding = {e.cause}
+    status = {x.rank: x.status for x in e.exits if x.rank in deciding}
+    if any(status.values()):
+        return Outcome.FAILED
+    if status.keys() >= deciding:
+        return Outcome.SUCCEEDED
+    return _by_order(attempt, e.exits, Outcome.LOST)
 
 
 def _exited(world: World, e: ev.AttemptExited, at: float) -> None:
     def change(a: Attempt) -> Attempt:
         outcome = by_exits(a, e)
-        cause = e.cause if e.cause is not None else next((x.rank for x in e.exits if x.status), None)
-        facts: dict[str, Any] = {"exits": e.exits, "cause": cause, "survivors": e.survivors, "why": a.why or e.why}
+        cause = e.cause
+        if cause is None and outcome is Outcome.FAILED:
+            cause = next((x.rank for x in e.exits if x.status), None)
+        facts: dict[str, Any] = {"exits": e.exits, "cause": cause, "survivors": e.survivors, "why": e.why or a.why}
+        if outcome is Outcome.LOST:
+            facts["detail"] = "a process ended and left no exit status"
         return _end(move(a, "exited", at), outcome, at, **facts)
 
     _on_attempt(world, e.attempt, change)
 
 
+def _by_order(attempt: Attempt, exits: Sequence[Exited], otherwise: Outcome) -> Outcome:
+    """The outcome of an attempt that ended without all its exits: by the order to stop, if there was one.
+
+    "The first process ended" is an order that only a seen exit makes true.
+    """
+    if attempt.why is None:
+        return otherwise
+    if attempt.why is Why.END_FIRST and not any(x.status == 0 for x in exits):
+        return Outcome.FAILED if exits else otherwise
+    return BY_WHY[attempt.why]
+
+
 def _never_started(world: World, e: ev.NeverStarted, at: float) -> None:
     def change(a: Attempt) -> Attempt:
-        outcome = Outcome.NEVER_STARTED if a.why is None else BY_WHY[a.why]
+        outcome = _by_order(a, (), Outcome.NEVER_STARTED)
         return _end(move(a, "never_started", at), outcome, at, detail=e.evidence)
 
     _on_attempt(world, e.attempt, change)
@@ -198,9 +233,7 @@ def _never_started(world: World, e: ev.NeverStarted, at: float) -> None:
 
 def _gone(world: World, e: ev.AttemptGone, at: float) -> None:
     def change(a: Attempt) -> Attempt:
-        outcome = Outcome.PREEMPTED if e.preempted else Outcome.LOST
-        if a.why is not None:
-            outcome = BY_WHY[a.why]
+        outcome = _by_order(a, e.exits, Outcome.PREEMPTED if e.preempted else Outcome.LOST)
         return _end(move(a, "gone", at), outcome, at, detail=e.evidence, exits=e.exits)
 
     _on_attempt(world, e.attempt, change)
@@ -240,9 +273,11 @@ def _node_observed(world: World, e: ev.NodeObserved, at: float) -> None:
     if node is None:
         return
     heard = e.health is Health.READY
-    silent = None if heard else (node.silent_since or at)
+    silent = None if heard else (at if node.silent_since is None else node.silent_since)
     node = replace(node, health=e.health, detail=e.detail, hints=e.hints, silent_since=silent)
     if heard:
+        if e.machine_id and node.machine_id and e.machine_id != node.machine_id:
+            node = replace(node, generation=node.generation + 1)
         node = replace(node, seen_at=at, boot_id=e.boot_id or node.boot_id, machine_id=e.machine_id or node.machine_id)
     if e.capacity is not None:
         node = replace(node, capacity=e.capacity)

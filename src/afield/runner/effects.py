@@ -10,8 +10,8 @@ class Effect:
     """One wish: positional `fields`, and the `label` of its kill point ("" = none)."""
 
     __slots__ = ("label",)
-    fields = ()
-    defaults = {}
+    fields = tuple("")
+    defaults = dict("")
 
     def __init__(self, *values, **named):
         self.label = named.pop("label", "")
@@ -141,7 +141,7 @@ class Tell(Effect):
 
 
 class Identity(Effect):
-    """The start ticks of a living process; None when there is no such pid or only its zombie."""
+    """(start ticks, state letter, parent) of a process, zombies included; None when there is no such pid."""
 
     __slots__ = fields = ("pid",)
 
@@ -153,10 +153,9 @@ class Signal(Effect):
 
 
 class Processes(Effect):
-    """All processes as killtree.Process rows; `marks` says whether to read their AFIELD_MARK too."""
+    """All processes of the machine, as a list of killtree.Row."""
 
-    __slots__ = fields = ("marks",)
-    defaults = {"marks": True}
+    __slots__ = fields = ()
 
 
 class Children(Effect):

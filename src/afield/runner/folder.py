@@ -176,9 +176,12 @@ def facts(paths, attempt, lock=None):
     found["acked"] = ACKED in names
     marks = _Marks(mark(spec, attempt) if spec else "")
     ranks = {str(p["rank"]): process(run, p["rank"]) for p in spec["processes"]} if spec else {}
-    steps = {name: stage(run, name) for name in (yield List(run + "/" + STAGES)) or []}
+    stages = (yield List(run + "/" + STAGES)) or []
+    steps = {name: stage(run, name) for name in stages}
     found["processes"] = yield from _each(ranks, nonce, found["boot"], marks)
     found["stages"] = yield from _each(steps, nonce, found["boot"], marks)
+    for step in found["stages"].values():
+        step.update({"size_out": step["out"], "size_err": step["err"]})
     found["final"] = yield from load(run + "/" + FINAL, nonce)
     return found
 
@@ -212,9 +215,9 @@ def _each(folders, nonce, boot, marks):
         started = yield from load(folder + "/" + STARTED, nonce)
         alive = started is not None and (yield from _alive(folder, started, boot, marks))
         leave = yield from load(folder + "/" + EXIT, nonce)
-        sizes = [(yield Size(folder + "/" + stream)) or 0 for stream in (OUT, ERR)]
-        found[name] = {"started": started, "exit": leave, "alive": alive, "out": sizes[0], "err": sizes[1]}
-        found[name].update({"size_out": sizes[0], "size_err": sizes[1]})
+        out = (yield Size(folder + "/" + OUT)) or 0
+        err = (yield Size(folder + "/" + ERR)) or 0
+        found[name] = {"started": started, "exit": leave, "alive": alive, "out": out, "err": err}
     return found
 
 
@@ -232,9 +235,9 @@ def _alive(folder, started, boot, marks):
 
 def stops(run, nonce):
     """The stop orders in a run folder, oldest first."""
-    numbers = sorted(n for n in map(_stop_number, (yield List(run)) or []) if n)
+    names = (yield List(run)) or []
     found = []
-    for number in numbers:
+    for number in sorted(n for n in map(_stop_number, names) if n):
         order = yield from load(run + "/" + STOP + str(number), nonce)
         if order is not None:
             found.append(order)

@@ -1,0 +1,51 @@
+# `make help` prints the targets with the text behind their ##.
+SHELL := /bin/bash
+BIN := .venv/bin
+TESTS ?= tests
+CODE := src tests tools examples $(wildcard bench)
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test check fmt bench constraints clean
+
+help: ## this list
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+setup: .venv/.ready ## everything that working on afield needs, in .venv
+
+.venv/.ready: pyproject.toml constraints.txt tools/setup.sh
+	@bash tools/setup.sh
+
+demo: setup ## trains a classifier through afield, twice: the second time everything is cached
+	cd examples/digits && ../../$(BIN)/afield run train.py
+	@echo; echo "--- again: nothing is built or sent twice"
+	cd examples/digits && ../../$(BIN)/afield run train.py
+	@echo; echo "--- what the first job left"
+	ls -l examples/digits/outputs/1/
+
+test: setup ## all tests but the campaigns; TESTS=tests/unit for some of them
+	@bash tools/system.sh
+	$(BIN)/pytest -q -rs --durations=5 $(TESTS)
+
+check: setup ## format, lint, types, who imports whom, sizes, links, Python 3.8
+	$(BIN)/ruff format --check $(CODE)
+	$(BIN)/ruff check $(CODE)
+	$(BIN)/mypy src tools tests $(wildcard bench)
+	$(BIN)/lint-imports
+	$(BIN)/python tools/sizes.py
+	$(BIN)/python tools/links.py
+	$(BIN)/python tools/py38.py
+
+fmt: setup ## writes the code as check wants it
+	$(BIN)/ruff format $(CODE)
+	$(BIN)/ruff check --fix $(CODE)
+
+bench: setup ## side by side with doing it by hand; results as JSON
+	$(BIN)/python bench/run.py
+
+constraints: setup ## newest versions of all dependencies, pinned
+	$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --no-header --no-annotate \
+	    --group dev --group build --output-file constraints.txt pyproject.toml
+
+clean: ## removes what the other targets made
+	rm -rf .venv .venv-tools build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	find src tests tools examples -name __pycache__ -type d -prune -exec rm -rf {} +

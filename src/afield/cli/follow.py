@@ -1,0 +1,149 @@
+"""Follow a job in a terminal: stages and notes on stderr, the program's own bytes on its own streams, the end as exit code."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, BinaryIO, TextIO
+
+from afield.cli import show
+from afield.cli.terminal import Filter, Lines
+from afield.errors import Exit
+
+View = dict[str, Any]
+
+SIGNS = {"done": ("✓", show.GREEN), "failed": ("✗", show.RED), "start": ("●", show.YELLOW)}
+OUTCOME_EXITS = {
+    "stopped": Exit.STOPPED,
+    "timed_out": Exit.TIMED_OUT,
+    "preempted": Exit.PREEMPTED,
+    "lost": Exit.UNREACHABLE,
+    "setup_failed": Exit.SETUP_FAILED,
+}
+
+
+def exit_status(view: View) -> int:
+    """The exit status of a followed job: its own, or the one that names why it has none."""
+    if view["outcome"] in OUTCOME_EXITS:
+        return int(OUTCOME_EXITS[view["outcome"]])
+    return int(view["exit_status"] or 0)
+
+
+def stage_line(head: Mapping[str, Any]) -> str:
+    """One stage as a line: sign, word, what, how long."""
+    sign, colour = SIGNS[head["state"]]
+    text = show.safe(head.get("text") or "")
+    seconds = "" if head.get("seconds") is None else show.duration(head["seconds"])
+    mark = show.paint(sign, colour, sys.stderr)
+    return f"{mark} {head['stage']:<9} {text:<44} {seconds:>8}".rstrip()
+
+
+@dataclass(slots=True)
+class Printer:
+    """Writes frames of one job as they come. `prefixed` marks each line with the process it comes from."""
+
+    prefixed: bool
+    raw: bool = False
+    stages: bool = True
+    only: str = ""
+    rank: int | None = None
+    _filters: dict[str, Filter] = field(default_factory=dict)
+    _lines: dict[str, Lines] = field(default_factory=dict)
+    _open: dict[str, bool] = field(default_factory=dict)
+    _said: set[tuple[str, str, str]] = field(default_factory=set)
+    _phase: str = ""
+
+    def frame(self, head: Mapping[str, Any], data: bytes) -> None:
+        """Print one frame."""
+        if head["on"] == "out":
+            self._out(head, data)
+        elif head["on"] == "stage" and self.stages:
+            self._stage(head)
+        elif head["on"] == "job" and self.stages:
+            self._job(head["job"])
+        elif head["on"] == "note" and self.stages:
+            self._talk(show.safe(head["text"]))
+
+    def close(self) -> None:
+        """Print what waited for the end of its line."""
+        for key, lines in self._lines.items():
+            self._write("err" if key.endswith("err") else "out", key, lines.rest())
+        for stream in (sys.stdout, sys.stderr):
+            stream.flush()
+
+    def _talk(self, text: str) -> None:
+        if self._open.get("tty"):
+            show.say()
+            self._open["tty"] = False
+        show.say(text)
+
+    def _stage(self, head: Mapping[str, Any]) -> None:
+        key = (head["attempt"], head["stage"], head["state"])
+        if key not in self._said and (head["state"] != "start" or sys.stderr.isatty()):
+            self._said.add(key)
+            self._talk(stage_line(head))
+
+    def _job(self, view: View) -> None:
+        phase = view["phase"]
+        reason = view["reason"] if phase == "queued" else ""
+        if (said := f"{phase} {reason}") == self._phase:
+            return
+        self._phase = said
+        if phase == "queued":
+            self._talk(f"{show.paint('●', show.YELLOW, sys.stderr)} waiting   {show.safe(reason)}")
+        for node, seconds in view["silent"].items():
+            self._talk(f"{show.paint('!', show.YELLOW, sys.stderr)} {node} does not answer for {show.duration(seconds)}; the job goes on there")
+
+    def _out(self, head: Mapping[str, Any], data: bytes) -> None:
+        if head["rank"] is None or (self.rank is not None and head["rank"] != self.rank):
+            return
+        if self.only and head["stream"] != self.only:
+            return
+        for gap in head.get("gaps", ()):
+            self._talk(f"! {gap['to'] - gap['from']} bytes are missing here: {gap['why']}")
+        key = f"{head['rank']}/{head['stream']}"
+        if self.prefixed:
+            lines = self._lines.setdefault(key, Lines(f"{head['rank']}│ ".encode()))
+            data = lines.feed(data)
+        self._write(head["stream"], key, data)
+
+    def _write(self, stream: str, key: str, data: bytes) -> None:
+        if not data:
+            return
+        to: TextIO = sys.stderr if stream == "err" else sys.stdout
+        if self.raw or not to.isatty():
+            target: BinaryIO = to.buffer
+            target.write(data)
+            target.flush()
+            return
+        to.write(self._filters.setdefault(key, Filter()).feed(data))
+        to.flush()
+        self._open["tty"] = not data.endswith(b"\n")
+
+
+def follow(frames: Iterable[tuple[dict[str, Any], bytes]], printer: Printer) -> View:
+    """Print frames until the job's end; gives its last view."""
+    view: View = {}
+    try:
+        for head, data in frames:
+            if head["on"] in ("job", "end"):
+                view = head["job"]
+            if head["on"] != "end":
+                printer.frame(head, data)
+    finally:
+        printer.close()
+    return view
+
+
+def end_line(view: View) -> str:
+    """How a job ended, in one line."""
+    outcome = view["outcome"] or view["phase"]
+    sign, colour = ("✓", show.GREEN) if outcome == "succeeded" else ("✗", show.RED)
+    took = ""
+    started, ended = show.moment(view["started_at"]), show.moment(view["ended_at"])
+    if started and ended:
+        took = f" after {show.duration(ended - started)}"
+    reason = f": {show.safe(view['reason'].splitlines()[0])}" if view["reason"] else ""
+    mark = show.paint(sign, colour, sys.stderr)
+    return f"{mark} job {view['number']} {outcome.replace('_', ' ')}{took}{reason}"

@@ -1,0 +1,153 @@
+"""How things look: colours with a meaning, tables, times, sizes, errors. No terminal is assumed."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, TextIO
+
+from afield.errors import AfieldError
+
+GREEN, YELLOW, RED, CYAN, DIM, BOLD = "32", "33", "31", "36", "2", "1"
+
+PHASE_COLOURS = {
+    "queued": YELLOW,
+    "starting": YELLOW,
+    "running": GREEN,
+    "stopping": YELLOW,
+    "succeeded": GREEN,
+    "failed": RED,
+    "timed_out": RED,
+    "lost": RED,
+    "setup_failed": RED,
+    "preempted": YELLOW,
+    "stopped": DIM,
+    "ready": GREEN,
+    "unreachable": RED,
+    "needs_login": YELLOW,
+    "draining": YELLOW,
+}
+
+
+def coloured(stream: TextIO) -> bool:
+    """Whether to colour what goes to a stream."""
+    wish = os.environ.get("AFIELD_COLOR", "auto")
+    if wish in ("always", "never"):
+        return wish == "always"
+    if os.environ.get("NO_COLOR"):
+        return False
+    if os.environ.get("FORCE_COLOR") or os.environ.get("CLICOLOR_FORCE"):
+        return True
+    return stream.isatty() and os.environ.get("TERM") != "dumb"
+
+
+def paint(text: str, colour: str, stream: TextIO) -> str:
+    """The text in a colour, where colours are wanted."""
+    return f"\x1b[{colour}m{text}\x1b[0m" if colour and coloured(stream) else text
+
+
+def safe(text: str) -> str:
+    """Text from anywhere without control characters: they are shown, not obeyed."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape", "surrogateescape").decode() for c in text)
+
+
+def say(text: str = "") -> None:
+    """A line of our talk, on stderr."""
+    print(text, file=sys.stderr, flush=True)
+
+
+def hint(text: str) -> None:
+    """One of at most two next commands after a change; AFIELD_HINTS=0 silences them."""
+    if os.environ.get("AFIELD_HINTS") != "0":
+        say(paint(text, DIM, sys.stderr))
+
+
+def error_text(error: AfieldError) -> str:
+    """What / why / try, the most useful last."""
+    lines = [paint("error: ", RED, sys.stderr) + _block(error.what)]
+    if error.why:
+        lines.append("  why: " + _block(error.why))
+    for number, text in enumerate(error.hints):
+        lines.append(("  try: " if number == 0 else "       ") + _block(text))
+    return "\n".join(lines)
+
+
+def _block(text: str) -> str:
+    return "\n       ".join(safe(line) for line in text.splitlines())
+
+
+def table(rows: Sequence[Sequence[str]], heads: Sequence[str], colours: Mapping[int, Mapping[str, str]] | None = None) -> None:
+    """Print rows under heads: aligned on a terminal, tab-separated and whole otherwise."""
+    out = sys.stdout
+    if not out.isatty():
+        for row in (heads, *rows):
+            print("\t".join(safe(cell) for cell in row))
+        return
+    widths = [max(len(safe(r[i])) for r in (heads, *rows)) for i in range(len(heads))]
+    print(paint("  ".join(h.ljust(w) for h, w in zip(heads, widths, strict=True)).rstrip(), BOLD, out))
+    for row in rows:
+        cells = []
+        for i, (cell, width) in enumerate(zip(row, widths, strict=True)):
+            colour = (colours or {}).get(i, {}).get(cell.split(" ")[0], "")
+            cells.append(paint(safe(cell), colour, out) + " " * (width - len(safe(cell))))
+        print("  ".join(cells).rstrip())
+
+
+def as_json(data: Any, fields: str = "") -> None:
+    """Print JSON; `fields` keeps only the named keys of each item."""
+    print(json.dumps(data if not fields else _picked(data, fields.split(",")), ensure_ascii=True, indent=None))
+
+
+def _picked(data: Any, fields: Iterable[str]) -> Any:
+    if isinstance(data, dict):
+        inner = next((k for k, v in data.items() if isinstance(v, list) and k in ("jobs", "nodes")), None)
+        if inner is not None:
+            return {**data, inner: [_picked(item, fields) for item in data[inner]]}
+        return {f: data.get(f) for f in fields}
+    return data
+
+
+def duration(seconds: float | None) -> str:
+    """A span for people: 0.3 s, 42 s, 3 m 10 s, 2 h 5 m, 3 d 4 h."""
+    if seconds is None:
+        return "-"
+    if seconds < 10:
+        return f"{seconds:.1f} s"
+    whole = int(seconds)
+    for size, unit, smaller, small_unit in ((86400, "d", 3600, "h"), (3600, "h", 60, "m"), (60, "m", 1, "s")):
+        if whole >= size:
+            rest = whole % size // smaller
+            return f"{whole // size} {unit} {rest} {small_unit}" if rest else f"{whole // size} {unit}"
+    return f"{whole} s"
+
+
+def moment(text: str | None) -> float | None:
+    """UTC seconds of an ISO time as the API gives it."""
+    if not text:
+        return None
+    from datetime import datetime  # costs a few ms that --help need not pay
+
+    return datetime.fromisoformat(text).timestamp()
+
+
+def ago(text: str | None) -> str:
+    """How long ago an ISO time was."""
+    at = moment(text)
+    return "-" if at is None else f"{duration(max(0.0, time.time() - at))} ago"
+
+
+def size(count: float) -> str:
+    """Bytes for people, powers of 1000."""
+    for unit in ("B", "kB", "MB", "GB"):
+        if count < 1000:
+            return f"{count:.0f} {unit}" if unit == "B" or count >= 100 else f"{count:.1f} {unit}"
+        count /= 1000
+    return f"{count:.1f} TB"
+
+
+def safe_lines(text: str) -> str:
+    """Several lines from anywhere, each without control characters."""
+    return "\n".join(safe(line) for line in text.splitlines())

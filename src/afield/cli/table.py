@@ -1,0 +1,73 @@
+"""Every command: where its code is, its line in the overview, its group. Importing this loads no command."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+
+class Entry(NamedTuple):
+    """A command by name: module and attribute, one line of help, group in the overview ("" hides it there)."""
+
+    module: str
+    attribute: str
+    line: str
+    group: str
+
+
+def _verb(name: str, line: str, group: str = "") -> tuple[str, Entry]:
+    return name, Entry(f"afield.cli.verbs.{name}", "command", line, group)
+
+
+COMMANDS: dict[str, Entry] = dict(
+    [
+        _verb("run", "run a command or a .py file on a node and bring its results home", "Run"),
+        _verb("stop", "stop jobs, with everything they started", "Run"),
+        _verb("rerun", "submit a job again, same code and request", "Run"),
+        _verb("wait", "wait for a job and hand its exit code through", "Run"),
+        _verb("ps", "list jobs", "Look"),
+        _verb("logs", "show a job's output, or follow it with -f", "Look"),
+        _verb("show", "everything known about a job", "Look"),
+        _verb("why", "why a job waits, or how it ended", "Look"),
+        _verb("diff", "what changed in the code between two jobs, or since one", "Look"),
+        _verb("status", "one screen: nodes and jobs", "Look"),
+        _verb("pull", "bring a job's results home", "Look"),
+        _verb("node", "add, list, change and remove nodes", "Machines"),
+        _verb("exec", "run one command on nodes at once, now", "Machines"),
+        _verb("shell", "a shell on a node", "Machines"),
+        _verb("doctor", "check this machine, the project and nodes", "Set up"),
+        _verb("config", "show settings and where each comes from", "Set up"),
+        _verb("help", "help on a command or a topic", "Set up"),
+    ]
+)
+
+NODE: dict[str, Entry] = {
+    "add": Entry("afield.cli.verbs.node", "add", "add a host that ssh reaches", ""),
+    "ls": Entry("afield.cli.verbs.node", "ls", "list nodes with what they have", ""),
+    "show": Entry("afield.cli.verbs.node", "show_", "everything known about a node", ""),
+    "set": Entry("afield.cli.verbs.node", "set_", "declare devices, an address, or drain it", ""),
+    "login": Entry("afield.cli.verbs.node", "login", "log in where a password or second factor is asked", ""),
+    "rm": Entry("afield.cli.verbs.node", "rm", "forget a node", ""),
+}
+
+OTHER_WORDS = {
+    "ls": "ps or node ls",
+    "list": "ps",
+    "jobs": "ps",
+    "queue": "ps",
+    "submit": "run -d",
+    "sbatch": "run -d",
+    "launch": "run",
+    "cancel": "stop",
+    "kill": "stop",
+    "scancel": "stop",
+    "log": "logs",
+    "tail": "logs -f",
+    "ssh": "shell",
+    "fetch-results": "pull",
+    "nodes": "node ls",
+    "host": "node",
+    "hosts": "node ls",
+    "info": "show",
+    "explain": "why",
+}
+"""Words of other tools, and what they are called here."""

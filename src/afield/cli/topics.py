@@ -1,0 +1,78 @@
+"""Help that belongs to no single command: exit codes, targets, requests, variables, environments."""
+
+from __future__ import annotations
+
+EXIT_CODES = """\
+Exit codes
+
+  the job's own   `run`, `rerun`, `wait` and `logs -f` hand it through; 128 + N for a program killed by signal N
+  0               done
+  1               afield failed in a way not listed here
+  2               usage or configuration
+  3               no such job, node or file
+  4               not allowed
+  5               no node can ever meet the request
+  6               a node is unreachable, or the job is lost
+  7               code, environment, setup or preflight could not be made ready
+  75              preempted
+  124             timed out
+  130             stopped, or interrupted
+
+Where the two could be confused, `--json` has "source": "job" or "afield", and the last line on stderr names it.
+"""
+
+TARGETS = """\
+Targets
+
+  12, job:12      a job by its number
+  @last           the newest job
+  box1, node:box1 a node by its name (afield node ls)
+"""
+
+REQUEST = """\
+Requests
+
+  afield run --request '2:[8:gtx1070]' …   two processes with eight devices each
+  afield run --request '[2:gpu]' …         one process with two devices of any model; short: -g 2
+  afield run --request '2:[],4:[cpu=2]' …  two processes that ask nothing, and four with two cores each
+  afield run --request '[mem=40G,disk=3G]' one process with memory and disk
+
+  request = pgroup {"," pgroup}    pgroup = [count ":"] process    process = "[" [item {"," item}] "]"
+  item    = [count ":"] name | ("cpu" | "mem" | "disk") "=" amount
+
+A process never spans nodes. A process that asks no cpu takes one core, softly: an idle node takes any number of them.
+"""
+
+VARIABLES = """\
+Variables of every process
+
+  RANK LOCAL_RANK WORLD_SIZE MASTER_ADDR MASTER_PORT     as distributed training expects them
+  NUM_GROUPS  NUM_PROCESSES_GROUP<i>  HOST_GROUP<i>_PROCESS<j>  GROUP_INDEX  PROCESS_INDEX
+  JOB_NUMBER AFIELD_JOB AFIELD_ATTEMPT AFIELD_NODE AFIELD_WORKER AFIELD_WORKERS AFIELD_RESUME
+  SRC_DIR      the job's own copy of your code            OUTPUT_DIR   what is left here comes home
+  JOB_DIR      the job's folder on the node               KEEP_DIR     stays for a later attempt
+  USER_DIR SHARED_DIR                                     RESULT_FILE  a place for one result
+  CUDA_VISIBLE_DEVICES                                    the devices that were granted
+
+Nothing of your shell's environment leaks into a job: -e K=V sets a variable, -e K passes yours.
+"""
+
+ENVIRONMENT = """\
+Environments
+
+The first of these that is found, in the command's folder and then in the workspace's top, defines the environment:
+uv.lock, pyproject.toml, a script's own header (PEP 723), requirements.txt. Without any, a .py file runs under the
+node's own Python. It is built once per node with uv, named by the hash of what defines it, and shared by jobs.
+Your files are never rewritten.
+
+  --python 3.12          another interpreter
+  --environment none     use what the node has: conda, modules, containers
+"""
+
+TOPICS = {
+    "exit-codes": EXIT_CODES,
+    "targets": TARGETS,
+    "request": REQUEST,
+    "variables": VARIABLES,
+    "environment": ENVIRONMENT,
+}

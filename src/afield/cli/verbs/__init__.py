@@ -1,0 +1,1 @@
+"""One file per verb: arguments, then work through the SDK, then printing."""

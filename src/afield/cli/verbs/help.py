@@ -1,0 +1,35 @@
+"""`afield help`: help on a command or a topic."""
+
+from __future__ import annotations
+
+import click
+
+from afield.cli.app import root, unknown_command
+from afield.cli.topics import TOPICS
+
+
+@click.command(name="help", short_help="help on a command or a topic")
+@click.argument("words", nargs=-1)
+@click.pass_context
+def command(ctx: click.Context, words: tuple[str, ...]) -> None:
+    """Show help on a command, or on a topic: exit-codes, targets, request, variables, environment.
+
+    \b
+      afield help run
+      afield help exit-codes
+    """
+    parent = ctx.find_root()
+    if not words:
+        click.echo(parent.get_help())
+        return
+    if len(words) == 1 and words[0] in TOPICS:
+        click.echo(TOPICS[words[0]], nl=False)
+        return
+    found: click.Command = root
+    for word in words:
+        inner = found.get_command(parent, word) if isinstance(found, click.Group) else None
+        if inner is None:
+            raise unknown_command(word, [*root.table, *TOPICS], "afield help")
+        parent = click.Context(inner, info_name=word, parent=parent)
+        found = inner
+    click.echo(found.get_help(parent))

@@ -1,0 +1,30 @@
+"""`afield logs`: the output of a job, from the mirror; with -f until its end."""
+
+from __future__ import annotations
+
+import click
+
+from afield.cli import context
+from afield.cli.follow import Printer, exit_status, follow
+
+
+@click.command(name="logs", short_help="show a job's output")
+@click.option("-f", "--follow", "stay", is_flag=True, help="Go on until the job ends, and hand its exit code through.")
+@click.option("--rank", type=int, help="Only this process.")
+@click.option("--stream", type=click.Choice(["out", "err"]), help="Only this stream.")
+@click.option("--raw", is_flag=True, help="Bytes as they are, on a terminal too.")
+@click.argument("job", type=context.JOB)
+def command(job: int | str, stay: bool, rank: int | None, stream: str | None, raw: bool) -> int:
+    """Show what a job has written: its stdout on stdout, its stderr on stderr.
+
+    \b
+      afield logs 3
+      afield logs @last -f
+      afield logs 3 --rank 1 --stream err
+    """
+    client = context.client()
+    number = context.number(client, job)
+    processes = client.job(number)["processes"]
+    printer = Printer(prefixed=processes > 1 and rank is None, raw=raw, stages=stay, only=stream or "", rank=rank)
+    view = follow(client.follow(number, {}, stay=stay), printer)
+    return exit_status(view) if stay else 0

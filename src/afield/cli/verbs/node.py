@@ -1,0 +1,198 @@
+"""`afield node …`: the machines."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import click
+
+from afield.cli import context, show
+from afield.cli.app import SETTINGS, Lazy
+from afield.cli.table import NODE
+from afield.errors import AfieldError, UsageError
+
+command = Lazy(
+    NODE,
+    name="node",
+    help="The machines: add, list, change and forget them.\n\n\b\n  afield node add user@host\n  afield node ls",
+    context_settings=SETTINGS,
+    no_args_is_help=True,
+)
+
+
+@click.command(name="add", short_help="add a host that ssh reaches")
+@click.option("--name", help="Another name than the host's.")
+@click.option("--devices", help="Devices that no probe can see: 2:gtx1070.")
+@click.option("--address", help="What other nodes call this one.")
+@click.option("-y", "--yes", is_flag=True, help="Trust the host key that the host shows now.")
+@context.json_option
+@click.argument("target")
+def add(target: str, name: str | None, devices: str | None, address: str | None, yes: bool, as_json: str | None) -> None:
+    """Add a host: user@host, or any name from your ssh config. It needs a login and Python 3.8 or newer.
+
+    \b
+      afield node add me@box1.lab
+      afield node add box1 --devices 2:gtx1070
+    """
+    client = context.client()
+    spec = {"target": target, "name": name, "devices": devices, "address": address}
+    spec = {k: v for k, v in spec.items() if v is not None}
+    try:
+        view = client.add_node(spec)
+    except AfieldError as error:
+        if error.code != "host-key-unknown":
+            raise
+        _trust(target, error, yes)
+        view = client.add_node(spec)
+    if as_json:
+        show.as_json({"schema": 1, "node": view}, context.fields(as_json))
+        return
+    print(_line(view))
+    show.hint(f"run there: afield run -n {view['name']} train.py")
+
+
+def _trust(target: str, error: AfieldError, yes: bool) -> None:
+    from afield.sdk.trust import fingerprints, trust
+
+    if not yes and not (sys.stdin.isatty() and sys.stderr.isatty()):
+        raise error
+    show.say(f"the key of {show.safe(target)} is not known; it shows")
+    for line in fingerprints(target):
+        show.say(f"  {show.safe(line)}")
+    if not yes and not click.confirm("Is this the machine you mean?", err=True):
+        raise UsageError(f"{target} was not added")
+    trust(target)
+
+
+@click.command(name="ls", short_help="list nodes")
+@context.json_option
+def ls(as_json: str | None) -> None:
+    """List nodes with their health and what they have.
+
+    \b
+      afield node ls
+    """
+    nodes = context.client().nodes()
+    if as_json:
+        show.as_json({"schema": 1, "nodes": nodes}, context.fields(as_json))
+        return
+    show.table([node_row(n) for n in nodes], ["NODE", "HEALTH", "CPU", "MEMORY", "DEVICES", "JOBS"], {1: show.PHASE_COLOURS})
+    for node in nodes:
+        if node["health"] in ("unreachable", "needs_login"):
+            show.say(f"{node['name']}: {show.safe(node['detail'])}")
+            for text in node["hints"][:1]:
+                show.hint(f"  try: {show.safe(text)}")
+
+
+def node_row(node: dict[str, Any]) -> list[str]:
+    """A node as a row of a table."""
+    free = [d for d in node["devices"] if d["job"] is None and not d["busy"]]
+    counts: dict[str, int] = {}
+    for device in node["devices"]:
+        counts[device["model"]] = counts.get(device["model"], 0) + 1
+    devices = ", ".join(f"{n} × {m}" for m, n in counts.items())
+    if devices:
+        devices += f" ({len(free)} free)"
+    known = node["seen_at"] is not None
+    return [
+        node["name"],
+        node["health"],
+        f"{node['cpu']:g}" if known else "-",
+        show.size(node["memory_bytes"]) if known else "-",
+        devices or "-",
+        ",".join(str(j) for j in node["jobs"]) or "-",
+    ]
+
+
+def _line(node: dict[str, Any]) -> str:
+    _, _, cpu, memory, devices, _ = node_row(node)
+    parts = [f"{cpu} cores", f"{memory} memory", f"{show.size(node['disk_bytes'])} disk free"]
+    if devices != "-":
+        parts.insert(0, devices)
+    facts = node["facts"]
+    parts.append(f"uv {facts['uv']}" if facts.get("uv") else "uv absent: will be sent when needed")
+    return f"{node['name']}: {', '.join(parts)}"
+
+
+@click.command(name="show", short_help="everything known about a node")
+@click.option("--probe", is_flag=True, help="Ask it now.")
+@context.json_option
+@click.argument("name")
+def show_(name: str, probe: bool, as_json: str | None) -> None:
+    """Show everything known about a node.
+
+    \b
+      afield node show box1 --probe
+    """
+    client = context.client()
+    view = client.probe_node(name) if probe else client.node(name)
+    if as_json:
+        show.as_json({"schema": 1, "node": view} if not context.fields(as_json) else view, context.fields(as_json))
+        return
+    rows = [("node", view["name"]), ("health", view["health"]), ("detail", view["detail"]), ("backend", view["backend"])]
+    rows += [("target", view["target"]), ("address", view["address"]), ("declared", view["declared"])]
+    rows += [(k, str(v)) for k, v in sorted(view["facts"].items())]
+    for key, value in rows:
+        if value:
+            print(f"{show.paint(key.ljust(18), show.BOLD, sys.stdout)} {show.safe(value)}")
+    for device in view["devices"]:
+        user = f"job {device['job']}" if device["job"] else device["busy"] or "free"
+        print(f"{'device'.ljust(18)} {show.safe(device['id'])} {device['model']} {show.size(device['memory_bytes'])} {show.safe(user)}")
+
+
+@click.command(name="set", short_help="declare devices, an address, or drain it")
+@context.json_option
+@click.argument("name")
+@click.argument("changes", nargs=-1, required=True, metavar="KEY=VALUE...")
+def set_(name: str, changes: tuple[str, ...], as_json: str | None) -> None:
+    """Change what is believed of a node.
+
+    \b
+      afield node set box1 devices=2:gtx1070
+      afield node set box1 drained=true
+    """
+    pairs = dict(c.partition("=")[::2] for c in changes if "=" in c)
+    if len(pairs) != len(changes):
+        raise UsageError("changes have the form KEY=VALUE", hints=[f"afield node set {name} devices=2:gtx1070"])
+    view = context.client().set_node(name, pairs)
+    if as_json:
+        show.as_json({"schema": 1, "node": view}, context.fields(as_json))
+    else:
+        print(_line(view))
+
+
+@click.command(name="login", short_help="log in where a person is asked")
+@click.argument("name")
+def login(name: str) -> int:
+    """Open the connection in this terminal: passwords and second factors are asked here, by ssh itself.
+
+    \b
+      afield node login box1
+    """
+    import subprocess
+
+    client = context.client()
+    argv = client.shell(name)["login"]
+    if not argv:
+        show.say(f"{name} needs no login")
+        return 0
+    status = subprocess.call(argv)  # noqa: S603 the argv is ours: ssh and the node's own target
+    if status:
+        return 6
+    view = client.probe_node(name)
+    print(_line(view))
+    return 0
+
+
+@click.command(name="rm", short_help="forget a node")
+@click.option("--force", is_flag=True, help="Even while jobs run on it: they are lost to us.")
+@click.argument("name")
+def rm(name: str, force: bool) -> None:
+    """Forget a node. What lies on it stays there.
+
+    \b
+      afield node rm box1
+    """
+    context.client().remove_node(name, force=force)
+    print(f"{name} is forgotten")

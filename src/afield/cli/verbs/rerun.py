@@ -1,0 +1,31 @@
+"""`afield rerun`: the same job again, with the code it ran then."""
+
+from __future__ import annotations
+
+import click
+
+from afield.cli import context, show
+from afield.cli.verbs.run import attached, detached
+
+
+@click.command(name="rerun", short_help="submit a job again")
+@click.option("-d", "--detach", is_flag=True, help="Give the prompt back.")
+@click.option("-q", "--quiet", is_flag=True, help="Only the program's output and errors.")
+@context.json_option
+@click.argument("job", type=context.JOB)
+def command(job: int | str, detach: bool, quiet: bool, as_json: str | None) -> int:
+    """Submit a job again as a new one: same code, command, environment and request.
+
+    \b
+      afield rerun 3
+      afield rerun @last -d
+    """
+    client = context.client()
+    number = context.number(client, job)
+    view = client.rerun(number)
+    if not quiet:
+        show.say(f"job {view['number']} repeats job {number}")
+    if detach:
+        detached(view, as_json, quiet)
+        return 0
+    return attached(client, view, as_json, quiet)

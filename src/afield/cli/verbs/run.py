@@ -1,0 +1,160 @@
+"""`afield run`: submit, follow, bring results home, hand the exit code through."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import click
+
+from afield.cli import context, show
+from afield.cli.follow import Printer, end_line, exit_status, follow
+from afield.errors import AfieldError, UsageError
+
+EXAMPLES = """Run a command on the best free node and stream its output.
+
+\b
+  afield run train.py --lr 3e-4            here's code on any free node
+  afield run -n box1 -d train.py           a named node, and give the prompt back
+  afield run -g 2 -- torchrun train.py     two devices
+  afield run --request '2:[]' -- python3 worker.py   two processes
+
+Options end at the first word of CMD. A .py file runs under the environment's Python.
+"""
+
+
+@click.command(
+    name="run",
+    help=EXAMPLES,
+    context_settings={"allow_interspersed_args": False, "ignore_unknown_options": False},
+)
+@click.option("-n", "--node", multiple=True, help="Where: a node, or several to choose from.")
+@click.option("-g", "--gpus", type=int, help="How many devices for the one process.")
+@click.option("--request", help="Process groups and what each process needs, as '2:[4:a100,mem=40G]'.")
+@click.option("--time", "time_limit", help="Time limit: 90m, 2h, 1d.")
+@click.option("--name", help="A name for people.")
+@click.option("--priority", type=int, help="Higher goes first.")
+@click.option("--policy", help="After a fault: pass, resume, rerun, reapply, pre.")
+@click.option("--environment", help="auto, or none: use what the node has.")
+@click.option("--python", help="Python version, such as 3.12.")
+@click.option("--setup", help="A shell command run once per node.")
+@click.option("--preflight", help="A shell command run before every attempt; its failure ends it.")
+@click.option("-e", "--env", multiple=True, metavar="K[=V]", help="A variable for the job; K alone passes yours.")
+@click.option("--merge", is_flag=True, default=None, help="One log: errors go where output goes.")
+@click.option("--end", type=click.Choice(["all", "first"]), help="When the job is over: all processes, or the first.")
+@click.option("--grace", help="Time between asking a program to stop and killing it.")
+@click.option("--big", is_flag=True, help="Send a project of more than 1 GB without asking.")
+@click.option("-d", "--detach", is_flag=True, help="Give the prompt back; follow with `afield logs -f`.")
+@click.option("--dry-run", is_flag=True, help="Show what would be sent and where it could run.")
+@click.option("-q", "--quiet", is_flag=True, help="Only the program's output and errors.")
+@context.json_option
+@click.argument("argv", nargs=-1, required=True, metavar="[--] CMD...", type=click.UNPROCESSED)
+def command(argv: tuple[str, ...], as_json: str | None, detach: bool, dry_run: bool, quiet: bool, **options: Any) -> int:
+    """Submit and follow."""
+    from afield.sdk.submit import build  # loads snapshot and config, which --help does not need
+
+    client = context.client()
+    submission = _asking(build, list(argv), _given(options))
+    if not quiet:
+        for note in submission.notes:
+            show.say(show.paint(show.safe(note), show.DIM, sys.stderr))
+    view = client.submit([submission.body], dry_run=dry_run)[0]
+    if dry_run:
+        show.as_json({"schema": 1, "job": view}, context.fields(as_json)) if as_json else _plan(view, submission.notes)
+        return 0
+    if detach:
+        detached(view, as_json, quiet)
+        return 0
+    return attached(client, view, as_json, quiet)
+
+
+def _given(options: dict[str, Any]) -> dict[str, Any]:
+    given = {k: v for k, v in options.items() if v not in (None, (), False)}
+    if "time_limit" in given:
+        given["time"] = given.pop("time_limit")
+    return {k: list(v) if isinstance(v, tuple) else v for k, v in given.items()}
+
+
+def _asking(build: Any, argv: list[str], options: dict[str, Any]) -> Any:
+    """Build the submission; a large first send asks on a terminal and is refused off one."""
+    try:
+        return build(argv, options)
+    except AfieldError as error:
+        if error.code != "big" or not (sys.stdin.isatty() and sys.stderr.isatty()):
+            raise
+        show.say(show.error_text(error))
+        if not click.confirm("Send it?", err=True):
+            raise UsageError("nothing was sent") from error
+        return build(argv, {**options, "big": True})
+
+
+def _plan(view: dict[str, Any], notes: list[str]) -> None:
+    show.say(f"would run: {' '.join(show.safe(a) for a in view['command'])}")
+    show.say(f"request:   {view['request']}")
+    show.say("nothing was submitted")
+
+
+def detached(view: dict[str, Any], as_json: str | None, quiet: bool) -> None:
+    """Print the number, and how to follow."""
+    if as_json:
+        show.as_json({"schema": 1, "job": view}, "")
+        return
+    print(view["number"])
+    if not quiet:
+        if view["phase"] == "queued" and view["reason"]:
+            show.say(f"waiting: {show.safe(view['reason'])}; it starts when this machine is awake")
+        show.hint(f"follow: afield logs {view['number']} -f")
+
+
+def attached(client: Any, view: dict[str, Any], as_json: str | None, quiet: bool) -> int:
+    """Follow a job to its end and bring its results home; gives the exit status."""
+    number = view["number"]
+    if not quiet:
+        name = view["name"]
+        title = f"{name} · job {number}" if name else f"job {number}"
+        show.say(show.paint(show.safe(title), show.BOLD, sys.stderr))
+    printer = Printer(prefixed=view["processes"] > 1, stages=not quiet)
+    view = _until_end(client, number, printer)
+    if view is None:
+        return 130
+    if not quiet:
+        if view["outcome"] == "setup_failed":
+            show.say(show.safe_lines(view["reason"]))
+        show.say(end_line(view))
+    _home(client, view, quiet)
+    if as_json:
+        show.as_json({"schema": 1, "job": view, "source": _source(view)}, "")
+    return exit_status(view)
+
+
+def _until_end(client: Any, number: int, printer: Printer) -> dict[str, Any] | None:
+    """Follow to the end. The first Ctrl-C asks the job to stop, a second leaves at once."""
+    cursors: dict[str, int] = {}
+    stopping = False
+    while True:
+        try:
+            return follow(client.follow(number, cursors), printer)
+        except KeyboardInterrupt:
+            if stopping:
+                show.say(f"left; the job is still stopping: afield logs {number} -f")
+                return None
+            stopping = True
+            show.say("stopping the job; Ctrl-C again leaves at once")
+            client.stop(number)
+
+
+def _home(client: Any, view: dict[str, Any], quiet: bool) -> None:
+    from afield.sdk.results import pull
+
+    if not view["attempts"] or view["snapshot"] is None or view["outcome"] in ("setup_failed", "lost"):
+        return
+    brought = pull(client, view)
+    if brought.files and not quiet:
+        line = {"stage": "fetch", "state": "done", "text": f"{brought.files} files, {show.size(brought.bytes)} → {brought.shown}"}
+        from afield.cli.follow import stage_line
+
+        show.say(stage_line(line))
+
+
+def _source(view: dict[str, Any]) -> str:
+    return "job" if view["outcome"] in ("succeeded", "failed") else "afield"

@@ -1,0 +1,68 @@
+"""`afield show`: everything known about a job."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import click
+
+from afield.cli import context, show
+from afield.cli.verbs.ps import state
+
+
+@click.command(name="show", short_help="everything known about a job")
+@context.json_option
+@click.argument("job", type=context.JOB)
+def command(job: int | str, as_json: str | None) -> None:
+    """Show a job: command, code, request, attempts and how they ended.
+
+    \b
+      afield show 3
+      afield show @last --json phase,exit_status
+    """
+    client = context.client()
+    view = client.job(context.number(client, job))
+    if as_json:
+        show.as_json(view if context.fields(as_json) else {"schema": 1, "job": view}, context.fields(as_json))
+        return
+    for key, value in _rows(view):
+        print(f"{show.paint(key.ljust(12), show.BOLD, sys.stdout)} {show.safe(value)}")
+    for attempt in view["attempts"]:
+        print(_attempt(attempt))
+
+
+def _rows(view: dict[str, Any]) -> list[tuple[str, str]]:
+    code = view["snapshot"] or {}
+    rows = [
+        ("job", f"{view['number']} {view['name']}".rstrip()),
+        ("state", state(view)),
+        ("command", " ".join(view["command"])),
+        ("request", view["request"]),
+        ("environment", view["environment"]),
+        ("code", f"{code.get('root', '')} tree {code.get('tree', '')[:12]}" if code else "none"),
+        ("submitted", f"{view['submitted_at']} ({show.ago(view['submitted_at'])})"),
+    ]
+    if code.get("base_commit"):
+        rows.insert(6, ("commit", code["base_commit"][:12]))
+    if view["ended_at"]:
+        rows.append(("ended", f"{view['ended_at']} ({show.ago(view['ended_at'])})"))
+    if view["exit_status"] is not None:
+        rows.append(("exit", str(view["exit_status"])))
+    return rows
+
+
+def _attempt(attempt: dict[str, Any]) -> str:
+    word = attempt["outcome"] or attempt["state"]
+    lines = [f"attempt {attempt['number']}: {word} on {', '.join(attempt['nodes'])}"]
+    started, ended = show.moment(attempt["started_at"]), show.moment(attempt["ended_at"])
+    if started is not None:
+        lines.append(f"  started {attempt['started_at']}" + (f", ran {show.duration(ended - started)}" if ended else ""))
+    for exited in attempt["exits"]:
+        how = f"exit code {exited['code']}" if exited["code"] is not None else f"signal {exited['signal']}"
+        cause = "  <- ended the attempt" if attempt["cause"] == exited["rank"] and len(attempt["exits"]) > 1 else ""
+        lines.append(f"  process {exited['rank']}: {how}{cause}")
+    if attempt["survivors"]:
+        lines.append(f"  outlived the program and were killed: {', '.join(attempt['survivors'])}")
+    lines += [f"  {line}" for line in attempt["detail"].splitlines()]
+    return show.safe_lines("\n".join(lines))

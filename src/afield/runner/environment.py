@@ -1,0 +1,137 @@
+"""The Python environment of an attempt on this node: is it there, what builds it, what uses it.
+
+An environment lies in `env/KEY-PLATFORM`: KEY is the hash of what defines it, PLATFORM the node's machine and C library,
+because a home folder may be shared by nodes of several kinds. It is whole when its marker is there (written last) and its
+interpreter still exists; anything else is removed and built again by `environment_build`, which runs as a stage.
+
+The project's own code is never installed: its folder is another one in each attempt. It is made importable by PYTHONPATH
+instead (`variables`), for the root of the code and for every project of its own that the environment was made from, each
+with its `src` folder first. So command-line scripts and metadata of the project itself are not there, and what must be
+compiled is the business of `setup`.
+"""
+
+import json
+import os
+import sys
+
+MARKER = ".afield-ok"
+BARE = ("none", "plain")
+NEEDS_UV = 93
+"""The exit status of a build on a node without a uv that is new enough."""
+MINIMUM_UV = (0, 12)
+_PROGRAM = "import sys; sys.path.insert(0, sys.argv[1]); from %s import environment_build as b; sys.exit(b.main(sys.argv[2]))"
+_PASSED_ON = ("UV_", "SSL_CERT_", "XDG_", "PYENV_ROOT")
+_PROJECT_FILES = ("pyproject.toml", "setup.py", "setup.cfg")
+
+
+def folder(paths, spec):
+    """The folder of the attempt's environment; "" when it has none of its own."""
+    key = _environment(spec).get("key") or ""
+    return paths.env("%s-%s" % (key, _platform())) if key else ""
+
+
+def needed(paths, spec):
+    """Whether the environment has to be built (or waited for) before the program can start. Two looks, no lock."""
+    place = folder(paths, spec)
+    return bool(place) and not whole(place)
+
+
+def whole(place):
+    """Whether the environment in this folder was finished and its interpreter is still on the node."""
+    return os.path.exists(place + "/" + MARKER) and os.path.exists(place + "/bin/python")
+
+
+def argv(paths, spec):
+    """(argv, variables) of the program that builds the environment; it talks on its standard error.
+
+    It is safe to start twice and to kill. It ends with 0 when the environment is there, NEEDS_UV when the node has no uv,
+    else 1. `variables` go on top of the usual base: indexes, proxies and certificates as this account has them.
+    """
+    environment = _environment(spec)
+    job = {
+        "folder": folder(paths, spec),
+        "source": source(paths, spec),
+        "tools": paths.root + "/bin",
+        "kind": environment.get("kind"),
+        "python": environment.get("python") or "",
+        "files": list(environment.get("files") or ()),
+    }
+    package = __name__.rpartition(".")[0]
+    above = os.path.abspath(__file__)
+    for _ in range(package.count(".") + 2):
+        above = os.path.dirname(above)
+    return [sys.executable, "-I", "-S", "-c", _PROGRAM % package, above, json.dumps(job)], _passed_on()
+
+
+def python(paths, spec):
+    """The interpreter for the attempt's `.py` files: a path, or "python3" to be looked up in the program's PATH."""
+    place = folder(paths, spec)
+    return place + "/bin/python" if place else "python3"
+
+
+def variables(paths, spec):
+    """What a process needs to live in the environment: VIRTUAL_ENV, PATH_PREPEND (a folder), PYTHONPATH; none may be missing.
+
+    PATH_PREPEND goes in front of PATH; a PYTHONPATH of the user's own goes in front of ours.
+    """
+    environment = _environment(spec)
+    found = {}
+    place = folder(paths, spec)
+    if place:
+        found["VIRTUAL_ENV"] = place
+        found["PATH_PREPEND"] = place + "/bin"
+    if spec.get("code") and environment.get("kind") != "none":
+        found["PYTHONPATH"] = ":".join(importable(source(paths, spec), environment.get("files") or ()))
+    return found
+
+
+def importable(root, files):
+    """The folders for PYTHONPATH: of each project among the defining files, then of the root; `src` before its parent."""
+    projects = [os.path.dirname(name) for name in files if os.path.basename(name) in _PROJECT_FILES]
+    found = []
+    for project in projects + [""]:
+        place = root + "/" + project if project else root
+        for candidate in (place + "/src", place):
+            if candidate not in found and os.path.isdir(candidate):
+                found.append(candidate)
+    return found
+
+
+def source(paths, spec):
+    """The attempt's own copy of the code."""
+    return paths.job("%s.%s" % (spec["job"], spec["attempt"])) + "/src"
+
+
+def uv_places(tools):
+    """Where uv may be on this node, best first: what was sent to us, PATH, where its installers put it."""
+    try:
+        sent = sorted((name for name in os.listdir(tools) if name.startswith("uv-")), key=uv_version, reverse=True)
+    except OSError:
+        sent = []
+    folders = os.environ.get("PATH", "").split(":") + [os.path.expanduser(p) for p in ("~/.local/bin", "~/.cargo/bin")]
+    places = [tools + "/" + name for name in sent] + [place + "/uv" for place in folders if place]
+    return [place for place in places if os.path.isfile(place) and os.access(place, os.X_OK)]
+
+
+def uv_version(text):
+    """The version in "uv 0.13.8 (...)" or "uv-0.13.8" as numbers; () when there is none."""
+    words = text.replace("-", " ").split()
+    parts = words[1].split(".") if len(words) > 1 else []
+    return tuple(int(part) for part in parts) if all(part.isdigit() for part in parts) else ()
+
+
+def _environment(spec):
+    return spec.get("environment") or {}
+
+
+def _platform():
+    names = os.uname()
+    try:
+        library = (os.confstr("CS_GNU_LIBC_VERSION") or "").replace(" ", "")
+    except (ValueError, OSError):
+        library = ""
+    return "%s-%s" % (names.machine, library or names.sysname.lower())
+
+
+def _passed_on():
+    return {k: v for k, v in os.environ.items() if k.startswith(_PASSED_ON) or k.lower().endswith("_proxy")}

@@ -1,0 +1,193 @@
+"""Builds one environment on this node with uv: the program of the stage "environment" (`environment.argv` starts it).
+
+One builder at a time (a kernel lock beside the folder, which uv's processes inherit: a new builder waits for what a killed
+one left running). A half-made folder is removed; the marker is written last, after everything is on the disk. The user's
+files are read in place and never changed: locks are used frozen, nothing of the project itself is installed, and folders
+that requirements name (`-e .`) are installed as copies with their dependencies; PYTHONPATH puts the live code before them.
+"""
+
+import ctypes
+import fcntl
+import json
+import os
+import re
+import shutil
+import subprocess
+import time
+
+from .environment import MARKER, MINIMUM_UV, NEEDS_UV, uv_places, uv_version, whole
+
+TAIL = 16 * 1024
+_LOCAL = re.compile(r'^name = "([^"]+)"\n(?:version = .*\n)?source = \{ (?:editable|directory) = ', re.MULTILINE)
+_MISLEADING = ("UV_PYTHON", "UV_SYSTEM_PYTHON", "UV_PROJECT", "UV_PROJECT_ENVIRONMENT", "UV_WORKING_DIR", "UV_WORKING_DIRECTORY",
+               "UV_FROZEN", "UV_LOCKED", "UV_NO_SYNC", "UV_TARGET", "UV_PREFIX", "VIRTUAL_ENV", "CONDA_PREFIX", "PYTHONPATH",
+               "PYTHONHOME")  # fmt: skip
+
+ADVICE = (
+    (r"No space left|os error 28", "free space on this node; `uv cache clean` there removes what can be fetched again"),
+    (
+        r"python-build-standalone|No interpreter found|No download found",
+        "ask for a Python that this node has with --python, or install the wanted one there",
+    ),
+    (
+        r"dns error|error sending request|Failed to fetch|Connection refused|timed out",
+        "let this node reach the package index: HTTPS_PROXY or UV_DEFAULT_INDEX in its environment",
+    ),
+    (r"No solution found", "change the versions asked for; the lines above say which of them exclude each other"),
+    (r"Failed to build|build backend", "the package has no ready-made wheel for this node: choose another version or Python"),
+)
+
+
+class Failed(Exception):
+    """A step of the build did not work; its own words were shown already. `advice` is the last line."""
+
+    def __init__(self, advice, status=1):
+        super().__init__(advice)
+        self.advice = advice
+        self.status = status
+
+
+def main(text):
+    """Builds what the JSON object in `text` describes unless it is there; the exit status."""
+    job = json.loads(text)
+    place = job["folder"]
+    os.makedirs(os.path.dirname(place), mode=0o700, exist_ok=True)
+    lock = os.open(place + ".lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    _take(lock)
+    if whole(place):
+        say("made by another job in the meantime")
+        return 0
+    try:
+        _build(job, lock)
+    except Failed as failure:
+        shutil.rmtree(place, ignore_errors=True)
+        say("try: " + failure.advice)
+        return failure.status
+    return 0
+
+
+def say(text):
+    """A line of ours among those of uv."""
+    os.write(2, ("afield: %s\n" % text).encode("utf-8", "surrogateescape"))
+
+
+def _take(lock):
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        say("waiting: another job builds this environment")
+        fcntl.flock(lock, fcntl.LOCK_EX)
+
+
+def _build(job, lock):
+    began = time.time()
+    uv, version = _uv(job["tools"])
+    _clear(job["folder"])
+    for argv, folder, variables in steps(job, uv):
+        _run(argv, folder, variables, lock)
+    _finish(job, {"kind": job["kind"], "uv": version, "seconds": round(time.time() - began, 3)})
+
+
+def _uv(tools):
+    for place in uv_places(tools):
+        try:
+            text = subprocess.run([place, "--version"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL).stdout
+        except OSError:
+            continue
+        if uv_version(text.decode("utf-8", "replace")) >= MINIMUM_UV:
+            return place, text.decode("utf-8", "replace").split()[1]
+    say("need uv %s" % ".".join(map(str, MINIMUM_UV)))
+    raise Failed("install uv on this node, or let afield send its own", NEEDS_UV)
+
+
+def _clear(place):
+    if os.path.lexists(place):
+        say("removing what an interrupted build left")
+        marker = place + "/" + MARKER
+        if os.path.lexists(marker):
+            os.unlink(marker)
+        shutil.rmtree(place)
+
+
+def steps(job, uv):
+    """The commands of a build, as (argv, folder, extra variables)."""
+    place, files, root = job["folder"], job["files"], job["source"]
+    pick = ["--python", job["python"]] if job["python"] else []
+    home = os.path.join(root, os.path.dirname(files[1 if job["kind"] == "uv.lock" else 0])) if files else os.path.dirname(place)
+    if job["kind"] == "uv.lock":
+        apart = [word for name in _local_packages(os.path.join(root, files[0])) for word in ("--no-install-package", name)]
+        argv = [uv, "sync", "--frozen", "--no-install-project", "--compile-bytecode"] + apart + pick
+        return [(argv, home, {"UV_PROJECT_ENVIRONMENT": place})]
+    found = [([uv, "venv", "--quiet"] + pick + [place], home, {})]
+    if job["kind"] == "script":
+        frozen = ["--frozen"] if len(files) > 1 else []
+        argv = [uv, "sync", "--active", "--compile-bytecode", "--script", os.path.join(root, files[0])] + frozen + pick
+        found.append((argv, home, {"VIRTUAL_ENV": place}))
+    elif files:
+        argv = [uv, "pip", "install", "--no-editable", "--compile-bytecode", "--python", place + "/bin/python"]
+        found.append((argv + ["-r", os.path.join(root, files[0])], home, {}))
+    return found
+
+
+def _local_packages(lock):
+    with open(lock, encoding="utf-8", newline=None) as file:
+        return _LOCAL.findall(file.read())
+
+
+def _run(argv, folder, variables, lock):
+    surroundings = {k: v for k, v in os.environ.items() if k not in _MISLEADING}
+    surroundings.update(variables, PATH=_path())
+    say(" ".join(["uv"] + argv[1:]))
+    try:
+        child = subprocess.Popen(
+            argv, cwd=folder, env=surroundings, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, pass_fds=(lock,)
+        )
+    except OSError as error:
+        say("%s: %s" % (error.filename, error.strerror))
+        raise Failed("look at the node: its uv cannot be started")
+    tail = _relay(child.stderr)
+    if child.wait():
+        raise Failed(_advice(tail))
+
+
+def _path():
+    """PATH, and after it the Pythons that pyenv keeps: its own stand-ins hide all but the active ones from uv."""
+    versions = os.path.join(os.environ.get("PYENV_ROOT") or os.path.expanduser("~/.pyenv"), "versions")
+    try:
+        kept = sorted(os.listdir(versions))
+    except OSError:
+        kept = []
+    return ":".join([os.environ.get("PATH", os.defpath)] + [os.path.join(versions, name, "bin") for name in kept])
+
+
+def _relay(pipe):
+    tail = b""
+    while True:
+        data = os.read(pipe.fileno(), 65536)
+        if not data:
+            return tail.decode("utf-8", "replace")
+        os.write(2, data)
+        tail = (tail + data)[-TAIL:]
+
+
+def _advice(tail):
+    for pattern, advice in ADVICE:
+        if re.search(pattern, tail):
+            return advice
+    return "read uv's words above; the same command can be tried on this node by hand"
+
+
+def _finish(job, record):
+    place = job["folder"]
+    descriptor = os.open(place, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        # uv does not sync what it writes; a marker that outlives the files would hand out a broken environment.
+        ctypes.CDLL(None).syncfs(descriptor)
+        with open(place + "/" + MARKER + ".new", "w") as file:
+            json.dump(record, file)
+            file.flush()
+            os.fsync(file.fileno())
+        os.rename(place + "/" + MARKER + ".new", place + "/" + MARKER)
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

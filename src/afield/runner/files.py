@@ -1,0 +1,111 @@
+"""Files of a node for the controller: read a piece, list what a job left, take in uv, remove what is finished.
+
+What a program made is not trusted: no link is followed on the way to a file or into a folder.
+"""
+
+import os
+import stat
+
+from . import wire
+
+BATCH = 4000
+_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+
+
+def read(folder, path, offset, length):
+    """(size, bytes) of a piece of a regular file below `folder`. Raises OSError, ValueError for a path that leads out."""
+    parts = path.split("/")
+    if not all(parts) or ".." in parts or "." in parts:
+        raise ValueError("not a path below the folder: %r" % path)
+    at = os.open(folder, _FOLDER)
+    try:
+        for part in parts[:-1]:
+            below = os.open(part, _FOLDER, dir_fd=at)
+            os.close(at)
+            at = below
+        descriptor = os.open(parts[-1], _FILE, dir_fd=at)
+    finally:
+        os.close(at)
+    try:
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode):
+            raise ValueError("not a regular file: %r" % path)
+        return status.st_size, os.pread(descriptor, min(length, wire.CHUNK), offset)
+    finally:
+        os.close(descriptor)
+
+
+def listing(folder):
+    """Replies with the files below a folder, in batches: [path, size, mtime_ns, mode, link target or None]."""
+    batch = []
+    for row in _walk(folder, ""):
+        batch.append(row)
+        if len(batch) == BATCH:
+            yield {"files": batch, "more": True}, b""
+            batch = []
+    yield {"files": batch}, b""
+
+
+def _walk(folder, prefix):
+    try:
+        entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
+    except (FileNotFoundError, NotADirectoryError):
+        return
+    for entry in entries:
+        path = prefix + entry.name
+        if entry.is_dir(follow_symlinks=False):
+            yield from _walk(entry.path, path + "/")
+            continue
+        try:
+            status = entry.stat(follow_symlinks=False)
+            target = os.readlink(entry.path) if entry.is_symlink() else None
+        except FileNotFoundError:
+            continue
+        if target is not None or stat.S_ISREG(status.st_mode):
+            yield [path, status.st_size, status.st_mtime_ns, stat.S_IMODE(status.st_mode), target]
+
+
+def take_uv(folder, head, data):
+    """Write one piece of uv; the last one makes it a program. Raises ValueError for pieces that do not fit."""
+    version, offset = head["version"], head["offset"]
+    if not version or not all(c.isalnum() or c in ".-+" for c in version):
+        raise ValueError("not a version: %r" % version)
+    os.makedirs(folder, 0o700, exist_ok=True)
+    part = os.path.join(folder, ".uv-%s.part" % version)
+    flags = os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | (os.O_TRUNC if offset == 0 else 0)
+    descriptor = os.open(part, flags, 0o700)
+    try:
+        if os.fstat(descriptor).st_size != offset:
+            raise ValueError("piece of uv at %d, but %d bytes are here" % (offset, os.fstat(descriptor).st_size))
+        left = memoryview(data)
+        while left:
+            left = left[os.write(descriptor, left) :]
+        if head.get("last"):
+            _finish_uv(descriptor, part, os.path.join(folder, "uv-" + version), head["total"])
+    finally:
+        os.close(descriptor)
+
+
+def _finish_uv(descriptor, part, path, total):
+    if os.fstat(descriptor).st_size != total:
+        raise ValueError("uv has %d bytes, not %d" % (os.fstat(descriptor).st_size, total))
+    os.fchmod(descriptor, 0o700)
+    os.fsync(descriptor)
+    os.rename(part, path)
+
+
+def remove(folder):
+    """Remove a folder with all below it, also where a program took away its own rights. Raises OSError."""
+    import shutil
+
+    def again(function, path, _):
+        os.chmod(os.path.dirname(path), 0o700)
+        if os.path.isdir(path) and not os.path.islink(path):
+            os.chmod(path, 0o700)
+            shutil.rmtree(path, onerror=again)
+        elif os.path.lexists(path):
+            os.unlink(path)
+
+    if os.path.isdir(folder):
+        shutil.rmtree(folder, onerror=again)

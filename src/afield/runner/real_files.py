@@ -1,0 +1,229 @@
+"""Files, folders and kernel locks of the real world. Links are not followed in the last part of a path."""
+
+import errno
+import fcntl
+import os
+import stat
+import time
+
+NETWORK = (
+    "nfs", "nfs4", "cifs", "smb3", "smbfs", "lustre", "gpfs", "beegfs", "ceph", "afs", "glusterfs", "orangefs", "pvfs2",
+    "panfs", "ocfs2", "gfs2", "9p", "ncpfs", "fuse.sshfs", "fuse.glusterfs", "fuse.ceph", "fuse.s3fs", "fuse.gcsfuse",
+)  # fmt: skip
+FALLBACK = "/var/tmp/afield-%d"
+
+_GONE = (errno.ENOENT, errno.ENOTDIR)
+
+
+def read(_world, effect):
+    """See effects.Read."""
+    try:
+        descriptor = os.open(effect.path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+    except OSError as error:
+        if error.errno in _GONE:
+            return None
+        raise
+    try:
+        return _all(descriptor, effect.limit)
+    finally:
+        os.close(descriptor)
+
+
+def _all(descriptor, limit):
+    parts = []
+    while limit > 0:
+        part = os.read(descriptor, min(limit, 1 << 20))
+        if not part:
+            break
+        parts.append(part)
+        limit -= len(part)
+    return b"".join(parts)
+
+
+def size(_world, effect):
+    """See effects.Size."""
+    try:
+        return os.lstat(effect.path).st_size
+    except OSError as error:
+        if error.errno in _GONE:
+            return None
+        raise
+
+
+def names(_world, effect):
+    """See effects.List."""
+    try:
+        return sorted(os.listdir(effect.path))
+    except OSError as error:
+        if error.errno in _GONE:
+            return None
+        raise
+
+
+def mkdir(_world, effect):
+    """See effects.Mkdir."""
+    _make(effect.path)
+
+
+def _make(path):
+    try:
+        os.mkdir(path, 0o700)
+    except FileExistsError:
+        return
+    except FileNotFoundError:
+        _make(os.path.dirname(path))
+        _make(path)
+        return
+    _sync(os.path.dirname(path))
+
+
+def _sync(path):
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def write(_world, effect):
+    """See effects.Write. Readers never see the temporary name."""
+    folder, name = os.path.split(effect.path)
+    temporary = "%s/.tmp-%s.%s.%d" % (folder, name, effect.nonce[:8], os.getpid())
+    try:
+        _fill(temporary, effect.data, os.O_TRUNC, True)
+        os.rename(temporary, effect.path)
+    except OSError:
+        _remove(temporary)
+        raise
+    _sync(folder)
+
+
+def put(_world, effect):
+    """See effects.Put."""
+    _fill(effect.path, effect.data, os.O_TRUNC, False)
+
+
+def append(_world, effect):
+    """See effects.Append."""
+    _fill(effect.path, effect.data, os.O_APPEND, True)
+
+
+def _fill(path, data, how, synced):
+    flags = os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | how
+    descriptor = os.open(path, flags, 0o600)
+    try:
+        view = memoryview(data)
+        while view:
+            view = view[os.write(descriptor, view) :]
+        if synced:
+            os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def unlink(_world, effect):
+    """See effects.Unlink."""
+    _remove(effect.path)
+
+
+def _remove(path):
+    try:
+        os.unlink(path)
+    except OSError as error:
+        if error.errno not in _GONE:
+            raise
+
+
+# ---- locks -----------------------------------------------------------------------------------------------------------
+
+
+def lock(_world, effect):
+    """See effects.Lock."""
+    flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
+    descriptor = os.open(effect.path, flags, 0o600)
+    deadline = time.monotonic() + effect.wait_s
+    while not _take(descriptor, fcntl.LOCK_EX):
+        if time.monotonic() >= deadline:
+            os.close(descriptor)
+            return None
+        time.sleep(0.01)
+    return descriptor
+
+
+def _take(descriptor, how):
+    try:
+        fcntl.flock(descriptor, how | fcntl.LOCK_NB)
+    except OSError as error:
+        if error.errno in (errno.EWOULDBLOCK, errno.EACCES):
+            return False
+        raise
+    return True
+
+
+def drop(_world, effect):
+    """See effects.Drop. Only closes: unlocking would take the lock from programs that inherited it."""
+    os.close(effect.handle)
+
+
+def peek(_world, effect):
+    """See effects.Peek. A shared lock, so that two who look do not disturb each other."""
+    try:
+        descriptor = os.open(effect.path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+    except OSError as error:
+        if error.errno in _GONE:
+            return "none"
+        raise
+    try:
+        return "free" if _take(descriptor, fcntl.LOCK_SH) else "held"
+    finally:
+        os.close(descriptor)
+
+
+# ---- where our folders are -------------------------------------------------------------------------------------------
+
+
+def roots(home=None):
+    """(root, runroot): ~/.afield, and the same or, when the home is on a network file system, a local folder.
+
+    Raises PermissionError when that local folder is somebody else's.
+    """
+    root = os.path.join(home or os.path.expanduser("~"), ".afield")
+    if kind_of(root, _mounts()) not in NETWORK:
+        return root, root
+    local = FALLBACK % os.getuid()
+    try:
+        os.mkdir(local, 0o700)
+    except FileExistsError:
+        found = os.lstat(local)
+        if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or stat.S_IMODE(found.st_mode) & 0o077:
+            raise PermissionError(errno.EACCES, "not a private folder of this account", local)
+    return root, local
+
+
+def kind_of(path, mounts):
+    """The file system type under a path, from [(mount point, type)]; "" when none fits."""
+    real = os.path.realpath(path)
+    fitting = [(len(point), kind) for point, kind in mounts if real == point or real.startswith(point.rstrip("/") + "/")]
+    # The last of several mounts on one point is the one that is seen.
+    best = ""
+    longest = -1
+    for length, kind in fitting:
+        if length >= longest:
+            longest, best = length, kind
+    return best
+
+
+def _mounts():
+    try:
+        with open("/proc/self/mounts", "rb") as file:
+            lines = file.read().split(b"\n")
+    except OSError:
+        return []
+    rows = [line.split(b" ") for line in lines if line.count(b" ") >= 3]
+    return [(_plain(row[1]), os.fsdecode(row[2])) for row in rows]
+
+
+def _plain(point):
+    for code, sign in ((b"\\040", b" "), (b"\\011", b"\t"), (b"\\012", b"\n"), (b"\\134", b"\\")):
+        point = point.replace(code, sign)
+    return os.fsdecode(point)

@@ -1,0 +1,297 @@
+"""Processes of the real world: forking programs and actors, identities, signals, exits that stay until they are written."""
+
+import os
+import pwd
+import signal
+import time
+
+from . import real_exec, real_files, real_wait
+from .effects import Write
+from .killtree import Row
+
+SUBREAPER = 36  # PR_SET_CHILD_SUBREAPER
+HIGH = 200  # inherited locks go above what scripts use by number
+
+
+def program(_world, effect):
+    """See effects.Program."""
+    entrance, gate = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        _become(effect, entrance)
+    os.close(entrance)
+    found = _stat(pid)
+    return {"pid": pid, "start": found[3] if found else 0, "gate": gate}
+
+
+def _become(effect, entrance):
+    """The child of `program`: never returns."""
+    try:
+        os.setsid()
+        _forget_signals()
+        real_exec.streams(effect.out, effect.err)
+        keep = [real_exec.lift(handle, HIGH) for handle in effect.inherit]
+        close_all(keep + [entrance])
+        if not os.read(entrance, 1):
+            if effect.unopened:
+                real_files.write(None, Write(effect.unopened[0], effect.unopened[1], "gate"))
+            os._exit(0)
+        os.close(entrance)
+        real_exec.run(effect.argv, effect.env, effect.cwd)
+    finally:
+        os._exit(126)
+
+
+def _forget_signals():
+    signal.set_wakeup_fd(-1)
+    for number in range(1, signal.NSIG):
+        try:
+            signal.signal(number, signal.SIG_DFL)
+        except (OSError, ValueError):
+            continue  # KILL, STOP and the numbers that libc keeps for itself
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
+
+
+def close_all(keep):
+    """Closes every descriptor above 2 that is not in `keep`."""
+    for name in os.listdir("/proc/self/fd"):
+        descriptor = int(name)
+        if descriptor > 2 and descriptor not in keep:
+            try:
+                os.close(descriptor)
+            except OSError:
+                continue  # the listing's own
+
+
+def open_gate(_world, effect):
+    """See effects.Open."""
+    try:
+        os.write(effect.gate, b"1")
+    except BrokenPipeError:
+        pass  # it was killed at the gate: its exit says so
+    os.close(effect.gate)
+
+
+def shut_gate(_world, effect):
+    """See effects.Shut."""
+    os.close(effect.gate)
+
+
+def spawn(world, effect):
+    """See effects.Spawn."""
+    ear, mouth = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        _act(world, effect, mouth)
+    os.close(mouth)
+    os.set_blocking(ear, False)
+    world.told[ear] = pid
+    found = _stat(pid)
+    return {"pid": pid, "start": found[3] if found else 0}
+
+
+def _act(world, effect, mouth):
+    """The child of `spawn`: never returns, keeps nothing of its parent's but the way to speak to it."""
+    status = 70
+    try:
+        os.setsid()
+        signal.set_wakeup_fd(-1)
+        close_all([mouth])
+        own = type(world)(world.actors)
+        own.mouth = mouth
+        from .real import perform  # the interpreter imports us
+
+        perform(world.actors[effect.role](*effect.arguments), own)
+        status = 0
+    finally:
+        os._exit(status)
+
+
+def tell(world, effect):
+    """See effects.Tell."""
+    if world.mouth < 0:
+        return
+    try:
+        os.write(world.mouth, effect.text.encode("utf-8", "surrogateescape")[:4096])
+    except BrokenPipeError:
+        pass
+    os.close(world.mouth)
+    world.mouth = -1
+
+
+# ---- looking at processes --------------------------------------------------------------------------------------------
+
+
+def _stat(pid):
+    """(parent, session, state, start) of a pid; None when it is gone."""
+    try:
+        with open("/proc/%d/stat" % pid, "rb") as file:
+            text = file.read()
+    except OSError:
+        return None
+    words = text[text.rindex(b")") + 2 :].split()
+    return int(words[1]), int(words[3]), words[0].decode("ascii"), int(words[19])
+
+
+def identity(_world, effect):
+    """See effects.Identity."""
+    found = _stat(effect.pid)
+    return None if found is None else (found[3], found[2], found[0])
+
+
+def processes(_world, _effect):
+    """See effects.Processes."""
+    rows = []
+    for name in os.listdir("/proc"):
+        found = _stat(int(name)) if name.isdigit() else None
+        if found is not None:
+            parent, session, state, start = found
+            rows.append(Row(int(name), parent, session, start, state, _mark(name), _command(name)))
+    return rows
+
+
+def _mark(pid):
+    at = b"\0" + _peep(pid, "environ")
+    begin = at.find(b"\0AFIELD_MARK=")
+    if begin < 0:
+        return ""
+    value = at[begin + len(b"\0AFIELD_MARK=") :].split(b"\0", 1)[0]
+    return value.decode("utf-8", "surrogateescape")
+
+
+def _command(pid):
+    words = _peep(pid, "cmdline").replace(b"\0", b" ").strip()
+    text = words[:80].decode("utf-8", "replace")
+    return "".join(c if c.isprintable() else "?" for c in text)
+
+
+def _peep(pid, name):
+    try:
+        with open("/proc/%s/%s" % (pid, name), "rb") as file:
+            return file.read()
+    except OSError:
+        return b""  # gone, or somebody else's
+
+
+def send_signal(_world, effect):
+    """See effects.Signal. Through a pidfd where there is one: the number cannot change hands in between."""
+    try:
+        if hasattr(os, "pidfd_open") and hasattr(signal, "pidfd_send_signal"):
+            return _signal_by_descriptor(effect)
+        return _is(effect) and os.kill(effect.pid, effect.signum) is None
+    except (ProcessLookupError, PermissionError):
+        return False
+
+
+def _signal_by_descriptor(effect):
+    try:
+        descriptor = os.pidfd_open(effect.pid)
+    except ProcessLookupError:
+        return False
+    except OSError:  # a kernel older than the Python
+        return _is(effect) and os.kill(effect.pid, effect.signum) is None
+    try:
+        return _is(effect) and signal.pidfd_send_signal(descriptor, effect.signum) is None
+    finally:
+        os.close(descriptor)
+
+
+def _is(effect):
+    found = _stat(effect.pid)
+    return found is not None and found[3] == effect.start and found[2] not in "ZX"
+
+
+# ---- exits -----------------------------------------------------------------------------------------------------------
+
+
+def children(_world, _effect):
+    """See effects.Children."""
+    try:
+        real_wait.peek(None)
+    except ChildProcessError:
+        return False
+    return True
+
+
+def ended(world, effect):
+    """See effects.Ended."""
+    try:
+        found = real_wait.peek(effect.pid)
+    except ChildProcessError:
+        return None
+    if found is not None:
+        world.seen.add(effect.pid)
+    return None if found is None else found[1:]
+
+
+def next_exit(world):
+    """(pid, code, signal) of a child that ended and was not reported yet; None when there is none."""
+    try:
+        found = real_wait.peek(None)
+        if found is not None and found[0] in world.seen:
+            found = _other(world)
+    except ChildProcessError:
+        return None
+    if found is not None:
+        world.seen.add(found[0])
+    return found
+
+
+def _other(world):
+    """The kernel shows one zombie at a time: behind one that waits to be written, look for the others by name."""
+    me = os.getpid()
+    for name in os.listdir("/proc"):
+        pid = int(name) if name.isdigit() else 0
+        row = _stat(pid) if pid and pid not in world.seen else None
+        if row is not None and row[0] == me and row[2] == "Z":
+            return real_wait.peek(pid)
+    return None
+
+
+def reap(world, effect):
+    """See effects.Reap."""
+    world.seen.discard(effect.pid)
+    try:
+        _, _, usage = os.wait4(effect.pid, 0)
+    except ChildProcessError:
+        return {"cpu_s": 0.0, "rss_bytes": 0}
+    return {"cpu_s": round(usage.ru_utime + usage.ru_stime, 3), "rss_bytes": usage.ru_maxrss * 1024}
+
+
+# ---- this process ----------------------------------------------------------------------------------------------------
+
+
+def now(_world, _effect):
+    """See effects.Now. AFIELD_BOOT_FILE stands for the kernel's file where a test plays a reboot."""
+    with open(os.environ.get("AFIELD_BOOT_FILE", "/proc/sys/kernel/random/boot_id")) as file:
+        return time.time(), time.monotonic(), file.read().strip()
+
+
+def this(_world, _effect):
+    """See effects.Self."""
+    pid = os.getpid()
+    try:
+        account = pwd.getpwuid(os.getuid())
+        name, home, shell = account.pw_name, account.pw_dir, account.pw_shell
+    except KeyError:  # containers run under numbers without names
+        name, home, shell = str(os.getuid()), "/", ""
+    found = _stat(pid)
+    return {
+        "pid": pid,
+        "start": found[3] if found else 0,
+        "uid": os.getuid(),
+        "user": name,
+        "home": os.environ.get("HOME") or home,
+        "shell": os.environ.get("SHELL") or shell or "/bin/sh",
+        "environ": dict(os.environ),
+    }
+
+
+def subreaper(world, _effect):
+    """See effects.Subreaper."""
+    try:
+        import ctypes  # some builds of Python come without it
+    except ImportError:
+        return False
+    world.subreaper = ctypes.CDLL(None, use_errno=True).prctl(SUBREAPER, 1, 0, 0, 0) == 0
+    return world.subreaper

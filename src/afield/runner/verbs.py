@@ -1,0 +1,276 @@
+"""What a controller may ask of a node: a table from verb to answer.
+
+Quick verbs answer at once. Verbs that may wait for a disk, a lock, the keeper or a driver run in a fork of the link
+(`SLOW`); commands and folders that are followed answer in their own time.
+"""
+
+import os
+import sys
+
+from . import files, folder, orders
+from .child import Exec, Worker
+from .real import perform
+
+REFILL_NICE = 15
+
+
+class Refused(Exception):
+    """A request that cannot be met, with a stable code; `why` says what was found."""
+
+    def __init__(self, code, what, why="", hints=()):
+        Exception.__init__(self, what)
+        self.code = code
+        self.what = what
+        self.why = why
+        self.hints = hints
+
+
+def trouble(error):
+    """The reply that tells of an exception."""
+    code, what, why = getattr(error, "code", ""), getattr(error, "what", ""), getattr(error, "why", "")
+    if isinstance(error, FileNotFoundError):
+        code, what, why = "not-found", "it is not on the node", str(error.filename)
+    elif isinstance(error, OSError):
+        code, what, why = "node-trouble", "the node's system refused", str(error)
+    elif isinstance(error, (ValueError, KeyError, TypeError)) and not what:
+        code, what, why = "bad-request", "the node does not understand the request", repr(error)
+    elif not what:
+        code, what, why = "fault", "the runner on the node has a fault", repr(error)
+    return {"error": {"code": code or "fault", "what": what, "why": why, "hints": list(getattr(error, "hints", ()))}}
+
+
+class Verbs:
+    """The verbs of one link. A method gives the reply, or None when replies come later."""
+
+    def __init__(self, link):
+        self._link = link
+        self._paths = link.paths
+        self._inner = 0
+        self._quick = {
+            "ping": lambda head, data: {},
+            "hello": lambda head, data: self.hello(),
+            "facts": lambda head, data: self._facts(head["attempt"]),
+            "watch": self._watch,
+            "unwatch": self._unwatch,
+            "read": self._read,
+            "exec": self._exec,
+            "cancel": self._cancel,
+            "took": self._took,
+            "tree.apply": self._apply,
+            "uv.put": self._put_uv,
+        }
+
+    def answer(self, head, data):
+        """The reply to one request, or None when it comes later. Raises what the verb meets."""
+        verb = head.get("do")
+        if verb in self._quick:
+            return self._quick[verb](head, data)
+        if verb not in SLOW:
+            raise Refused("unknown-verb", "the node does not know the verb %r" % verb)
+        if verb == "launch" and head.get("watch") is not None:
+            self._link.follower.watch(_attempt(head["spec"]), head["watch"], self._link.now())
+        self._fork(head["id"], head, SLOW[verb])
+        return None
+
+    def finished(self, child):
+        """A child of the link is done."""
+        head = getattr(child, "head", {})
+        if head.get("do") == "launch":
+            self._link.follower.poke(_attempt(head["spec"]))
+            if head["spec"].get("code"):
+                self._refill(head["spec"]["code"]["workspace"])
+
+    def read_facts(self, attempt):
+        """The facts of a run folder."""
+        return perform(folder.facts(self._paths, attempt))
+
+    def hello(self):
+        """What does not change while this link lives."""
+        return {
+            "version": self._version(),
+            "python": "%d.%d.%d" % sys.version_info[:3],
+            "boot": _line("/proc/sys/kernel/random/boot_id"),
+            "machine": _line("/etc/machine-id"),
+            "uid": os.getuid(),
+            "user": os.environ.get("USER") or os.environ.get("LOGNAME") or str(os.getuid()),
+            "home": os.path.expanduser("~"),
+            "host": os.uname().nodename,
+            "root": self._paths.root,
+            "runroot": self._paths.runroot,
+            "fs": "local" if self._paths.root == self._paths.runroot else "network",
+        }
+
+    @staticmethod
+    def _version():
+        # On a node the code lies in r/DIGEST/afield_runner.
+        return os.path.basename(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+
+    def _facts(self, attempt):
+        folder.split(attempt)
+        return {"facts": self.read_facts(attempt)}
+
+    def _watch(self, head, _):
+        folder.split(head["attempt"])
+        return {"facts": self._link.follower.watch(head["attempt"], head.get("cursors") or {}, self._link.now())}
+
+    def _unwatch(self, head, _):
+        self._link.follower.unwatch(head["attempt"])
+        return {}
+
+    def _read(self, head, _):
+        folder.split(head["attempt"])
+        base = self._paths.run(head["attempt"]) if head["kind"] == "run" else self._paths.job(head["attempt"])
+        size, data = files.read(base, head["path"], head["offset"], head["length"])
+        return {"size": size, "data": data}
+
+    def _exec(self, head, data):
+        child = Exec(self._link, head, data)
+        child.head = {}
+        self._link.running[head["id"]] = child
+
+    def _cancel(self, head, _):
+        child = self._link.running.get(head["request"])
+        if child is not None:
+            child.cancel(self._link.now())
+        return {}
+
+    def _took(self, head, _):
+        child = self._link.running.get(head["request"])
+        if isinstance(child, Exec):
+            child.took(head["stream"], head["size"])
+
+    def _apply(self, head, data):
+        from . import tree
+
+        return tree.apply_piece(self._paths.here(), head, data)
+
+    def _put_uv(self, head, data):
+        files.take_uv(self._paths.root + "/bin", head, data)
+        return {}
+
+    def _fork(self, number, head, function):
+        paths = self._paths
+        child = Worker(self._link, number, lambda: _replies(function, paths, head))
+        child.head = head
+        self._link.running[number] = child
+
+    def _refill(self, workspace):
+        busy = any(c.head.get("do") == "refill" and c.head["workspace"] == workspace for c in self._link.running.values())
+        if not busy:
+            self._inner -= 1
+            self._fork(self._inner, {"do": "refill", "workspace": workspace}, _refill)
+
+
+def _replies(function, paths, head):
+    try:
+        for reply, data in function(paths, head):
+            yield reply, data
+    except Exception as error:  # Whatever a verb meets, it is the answer to that request.
+        yield trouble(error), b""
+
+
+def _one(function):
+    def replies(paths, head):
+        yield function(paths, head), b""
+
+    return replies
+
+
+def _probe(paths, _head):
+    from .probe import probe
+
+    return probe(paths)
+
+
+def _launch(paths, head):
+    from . import tree
+
+    spec = head["spec"]
+    store = paths.here()
+    reply = perform(orders.launch(paths, spec, lambda code, place: tree.stage(store, code, place)))
+    if head.get("watch") is not None:
+        reply["facts"] = perform(folder.facts(paths, _attempt(spec)))
+    return reply
+
+
+def _seal(paths, head):
+    reason = head.get("reason") or "sealed by the controller"
+    return {"facts": perform(folder.seal(paths, head["attempt"], reason, head.get("by") or "controller"))}
+
+
+def _go(paths, head):
+    return {"facts": perform(orders.go(paths, head["attempt"], head["variables"]))}
+
+
+def _stop(paths, head):
+    return {"facts": perform(orders.stop(paths, head))}
+
+
+def _ack(paths, head):
+    perform(folder.write_ack(paths, head["attempt"]))
+    return {}
+
+
+def _runs(paths, _head):
+    batch = []
+    for attempt, facts in perform(orders.runs(paths)):
+        batch.append({"attempt": attempt, "facts": facts})
+        if len(batch) == 200:
+            yield {"runs": batch, "more": True}, b""
+            batch = []
+    yield {"runs": batch}, b""
+
+
+def _files(paths, head):
+    folder.split(head["attempt"])
+    if head["under"] not in ("outputs", "keep"):
+        raise Refused("bad-request", "only outputs and keep can be listed", repr(head["under"]))
+    place = os.path.join(paths.job(head["attempt"]), head["under"])
+    os.stat(os.path.dirname(place))
+    return files.listing(place)
+
+
+def _clean(paths, head):
+    removed = []
+    for attempt in head["attempts"]:
+        folder.split(attempt)
+        if os.path.exists(paths.run(attempt) + "/" + folder.ACKED):
+            files.remove(paths.job(attempt))
+            files.remove(paths.run(attempt))
+            removed.append(attempt)
+    return {"removed": removed}
+
+
+def _refill(paths, head):
+    from . import tree
+
+    os.nice(REFILL_NICE)
+    tree.refill(paths.here(), head["workspace"])
+    return ()
+
+
+def _attempt(spec):
+    attempt = "%s.%s" % (spec["job"], spec["attempt"])
+    folder.split(attempt)
+    return attempt
+
+
+def _line(path):
+    try:
+        with open(path) as file:
+            return file.read().strip()
+    except OSError:
+        return ""
+
+
+SLOW = {
+    "probe": _one(_probe),
+    "launch": _one(_launch),
+    "seal": _one(_seal),
+    "go": _one(_go),
+    "stop": _one(_stop),
+    "ack": _one(_ack),
+    "runs": _runs,
+    "files": _files,
+    "clean": _one(_clean),
+}

@@ -1,0 +1,110 @@
+"""What is asked about jobs."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import AsyncIterator
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Query, Request
+from fastapi.responses import Response
+from pydantic import ValidationError
+
+from afield.errors import UsageError
+from afield.runner import wire
+from afield.server import schema
+from afield.server.answer import EVENTS, FRAMES, Json, Stream, frames, server_sent
+from afield.server.desk import Desk
+from afield.server.port import Submission
+
+SCHEMA = 1
+LEAVING = wire.pack({"on": "leaving"})
+"""The last frame of a stream that goes on in the next server: ask again with the cursors."""
+
+STREAM: dict[int | str, dict[str, Any]] = {200: {"content": {FRAMES: {}}, "description": "frames as they come"}}
+
+
+class JobRoutes:
+    """Submission, views, goals, and the streams of one job."""
+
+    def __init__(self, desk: Desk) -> None:
+        self._desk = desk
+
+    def router(self) -> APIRouter:
+        """The addresses."""
+        router = APIRouter(prefix="/v1/jobs", tags=["jobs"], default_response_class=Json)
+        add = router.add_api_route
+        add("", self.submit, methods=["POST"], response_model=schema.Jobs)
+        add("", self.jobs, methods=["GET"], response_model=schema.Jobs)
+        add("/{number}", self.job, methods=["GET"], response_model=schema.JobView)
+        add("/{number}/why", self.why, methods=["GET"], response_model=schema.WhyView)
+        add("/{number}/stop", self.stop, methods=["POST"], response_model=schema.JobView)
+        add("/{number}/release", self.release, methods=["POST"], response_model=schema.JobView)
+        add("/{number}/follow", self.follow, methods=["GET"], response_class=Response, responses=STREAM)
+        add("/{number}/output", self.output, methods=["GET"], response_class=Response, responses=_BYTES)
+        add("/{number}/results", self.results, methods=["POST"], response_class=Response, responses=STREAM)
+        return router
+
+    async def submit(self, body: schema.SubmitBody) -> Response:
+        """All the jobs or none; a key that was used before gives the job it named."""
+        for index, submission in enumerate(body.jobs):
+            schema.check(submission, f"jobs.{index}")
+        asked = [self._signed(s) for s in body.jobs]
+        return _jobs(await self._desk.controller.submit(asked, dry_run=body.dry_run))
+
+    async def jobs(
+        self, everything: Annotated[bool, Query(alias="all")] = False, limit: Annotated[int, Query(ge=0)] = 0
+    ) -> Response:
+        """The unfinished jobs, or all; `limit` 0 is no limit."""
+        return _jobs(self._desk.controller.jobs(all=everything, limit=limit))
+
+    async def job(self, number: schema.Number) -> Response:
+        """One job."""
+        return Json(self._desk.controller.job(number))
+
+    async def why(self, number: schema.Number) -> Response:
+        """Why a job waits, who holds what it needs, and what would start it."""
+        return Json({"schema": SCHEMA, "job": number, **self._desk.controller.why(number)})
+
+    async def stop(self, number: schema.Number) -> Response:
+        """Record that the job shall stop; asking twice is the same as once."""
+        return Json(await self._desk.controller.stop_job(number, self._desk.user))
+
+    async def release(self, number: schema.Number) -> Response:
+        """Let a held job be placed again."""
+        return Json(await self._desk.controller.release_job(number, self._desk.user))
+
+    async def follow(self, number: schema.Number, cursors: str = "{}", follow: bool = True) -> Response:
+        """News and output from the cursors on, as frames; `cursors` is a JSON object of stream to offset."""
+        self._desk.controller.job(number)
+        source = self._desk.controller.follow(number, _cursors(cursors), follow=follow)
+        return Stream(frames(source), FRAMES, self._desk.leaving, LEAVING)
+
+    async def output(
+        self,
+        number: schema.Number,
+        where: Annotated[_Where, Query()],
+    ) -> Response:
+        """The mirrored bytes of one stream, between two offsets."""
+        controller = self._desk.controller
+        controller.job(number)
+
+        async def pieces() -> AsyncIterator[bytes]:
+            at = where.start
+            while where.end is None or at < where.end:
+                most = wire.CHUNK if where.end is None else min(wire.CHUNK, where.end - at)
+                data = controller.output(number, where.attempt, f"p{where.rank}/{where.stream}", at, most)
+                if not data:
+                    return
+                at += len(data)
+                yield data
+
+        return Stream(_generator(pieces()), "application/octet-stream")
+
+    async def results(self, number: schema.Number, body: schema.ResultsBody) -> Response:
+        """The files of the job's outputs folder that the caller has not."""
+        source = self._desk.controller.results(number, body.have)
+        return Stream(frames(source), FRAMES, self._desk.leaving, LEAVING)
+
+    def _signed(self, submission: Submission) -> Submission:
+        return submission if submission.user else dataclasses.replace(submission, user=self._desk.user)

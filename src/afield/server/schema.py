@@ -1,0 +1,224 @@
+"""The shapes of the API: bodies that are read and refused here, and answers as they are documented in OpenAPI.
+
+Answers are described, never validated: the controller's views go out as they are.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+from typing_extensions import TypedDict
+
+from afield.errors import UsageError
+from afield.server.port import Submission
+
+Number = Annotated[int, Field(ge=1, le=2**53)]
+Offset = Annotated[int, Field(ge=0, le=2**62)]
+Cursors = dict[str, Offset]
+
+_STRICT = ConfigDict(extra="forbid", allow_inf_nan=False)
+PRIORITY_LIMIT = 1_000_000
+
+CURSORS: TypeAdapter[Cursors] = TypeAdapter(Cursors)
+
+
+class SubmitBody(BaseModel):
+    """Jobs to submit: all of them or none."""
+
+    model_config = _STRICT
+    jobs: Annotated[list[Submission], Field(min_length=1)]
+    dry_run: bool = False
+
+
+class ResultsBody(BaseModel):
+    """What the caller has already: path to [size, mtime in nanoseconds]."""
+
+    model_config = _STRICT
+    have: dict[str, tuple[int, int]] = Field(default_factory=dict)
+
+
+class ExecuteBody(BaseModel):
+    """One command for nodes; null means all nodes."""
+
+    model_config = _STRICT
+    nodes: list[str] | None = None
+    argv: Annotated[list[str], Field(min_length=1)]
+    variables: dict[str, str] = Field(default_factory=dict)
+
+
+class Hello(TypedDict):
+    """Who answers."""
+
+    api: int
+    build: str
+    version: str
+    pid: int
+    store: str
+    state: str
+
+
+class Nothing(TypedDict):
+    """An empty object."""
+
+
+class Exited(TypedDict):
+    """How one process ended."""
+
+    rank: int
+    code: int | None
+    signal: int | None
+    status: int
+
+
+class AttemptView(TypedDict):
+    """One try of a job."""
+
+    number: int
+    state: str
+    outcome: str | None
+    why: str | None
+    nodes: list[str]
+    placed_at: str | None
+    started_at: str | None
+    ended_at: str | None
+    exits: list[Exited]
+    cause: int | None
+    detail: str
+    survivors: list[str]
+
+
+class SnapshotView(TypedDict):
+    """The code of a job."""
+
+    workspace: str
+    tree: str
+    root: str
+    folder: str
+    base_commit: str
+
+
+class JobView(TypedDict):
+    """A job as people and scripts see it; fields are only ever added."""
+
+    number: int
+    name: str
+    user: str
+    phase: str
+    reason: str
+    goal: str
+    policy: str
+    priority: int
+    command: list[str]
+    request: str
+    processes: int
+    nodes: list[str]
+    devices: dict[str, list[str]]
+    submitted_at: str | None
+    started_at: str | None
+    ended_at: str | None
+    exit_status: int | None
+    outcome: str | None
+    snapshot: SnapshotView | None
+    environment: str
+    attempts: list[AttemptView]
+    silent: dict[str, float]
+
+
+class DeviceView(TypedDict):
+    """One accelerator and the job that holds it."""
+
+    id: str
+    model: str
+    index: int
+    memory_bytes: int
+    busy: str
+    job: int | None
+
+
+class NodeView(TypedDict):
+    """A node as people and scripts see it; fields are only ever added."""
+
+    name: str
+    backend: str
+    target: str
+    address: str
+    slice: str
+    health: str
+    detail: str
+    hints: list[str]
+    cpu: float
+    memory_bytes: int
+    disk_bytes: int
+    devices: list[DeviceView]
+    declared: str
+    jobs: list[int]
+    facts: dict[str, str]
+    seen_at: str | None
+    silent_since: str | None
+    drained: bool
+
+
+class Jobs(TypedDict):
+    """Jobs in one envelope."""
+
+    schema: int
+    jobs: list[JobView]
+
+
+class Nodes(TypedDict):
+    """Nodes in one envelope."""
+
+    schema: int
+    nodes: list[NodeView]
+
+
+class WhyView(TypedDict):
+    """Why a job waits."""
+
+    schema: int
+    job: int
+    reason: str
+    binds: list[Any]
+    held_by: list[Any]
+    would_start: list[Any]
+    lines: list[str]
+
+
+class ErrorBody(TypedDict):
+    """An error as `AfieldError.as_dict` writes it."""
+
+    code: str
+    exit: int
+    what: str
+    why: str
+    hints: list[str]
+
+
+class Failure(TypedDict):
+    """What every answer with a status of 400 or more holds."""
+
+    error: ErrorBody
+
+
+def check(submission: Submission, path: str) -> None:
+    """Raises UsageError for what the types allow and no job can be: an empty command, a NUL, a count below one."""
+    task = submission.task
+    if not submission.key:
+        raise _bad(f"{path}.key", "the submit key is empty")
+    if not task.argv or not task.argv[0]:
+        raise _bad(f"{path}.task.argv", "the command is empty")
+    if abs(submission.priority) > PRIORITY_LIMIT:
+        raise _bad(f"{path}.priority", f"a priority lies between -{PRIORITY_LIMIT} and {PRIORITY_LIMIT}")
+    texts = [*task.argv, *task.setup, *task.preflight, *(text for pair in task.variables for text in pair)]
+    if any("\0" in text for text in texts):
+        raise _bad(f"{path}.task", "arguments and variables cannot hold a NUL byte")
+    if any("=" in name or not name for name, _ in task.variables):
+        raise _bad(f"{path}.task.variables", "the name of a variable is not empty and holds no =")
+    for index, group in enumerate(submission.request.groups):
+        if group.count < 1 or any(ask.count < 1 for ask in group.devices):
+            raise _bad(f"{path}.request.groups.{index}", "a count is at least 1")
+
+
+def _bad(path: str, why: str) -> UsageError:
+    return UsageError(f"the submission is not right at {path}", why=why)

@@ -1,0 +1,22 @@
+"""What every transport gives: how one node is reached."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from afield.transport.link import Link
+
+
+class Transport(Protocol):
+    """One way to one node."""
+
+    name: str
+
+    async def open(self, store: str) -> Link:
+        """A link to the node's runner for this store. Raises Unreachable with a code that says what would help."""
+
+    def shell_argv(self) -> list[str]:
+        """The command that gives a terminal on the node; runs in the user's own terminal."""
+
+    def login_argv(self) -> list[str] | None:
+        """The command by which a person logs in once for the link to use; None where nobody ever has to."""
