@@ -19,21 +19,15 @@ demo: setup ## trains a classifier through afield, twice: the second time everyt
 	cd examples/digits && ../../$(BIN)/afield run train.py
 	@echo; echo "--- again: nothing is built or sent twice"
 	cd examples/digits && ../../$(BIN)/afield run train.py
-	@echo; echo "--- what the first job left"
-	ls -l examples/digits/outputs/1/
+	@echo; echo "--- what the job left"
+	ls -l examples/digits/outputs/latest/
 
 test: setup ## all tests but the campaigns; TESTS=tests/unit for some of them
 	@bash tools/system.sh
 	$(BIN)/pytest -q -rs --durations=5 $(TESTS)
 
 check: setup ## format, lint, types, who imports whom, sizes, links, Python 3.8
-	$(BIN)/ruff format --check $(CODE)
-	$(BIN)/ruff check $(CODE)
-	$(BIN)/mypy src tools tests $(wildcard bench)
-	$(BIN)/lint-imports
-	$(BIN)/python tools/sizes.py
-	$(BIN)/python tools/links.py
-	$(BIN)/python tools/py38.py
+	@bash tools/check.sh
 
 fmt: setup ## writes the code as check wants it
 	$(BIN)/ruff format $(CODE)

@@ -10,6 +10,7 @@ import pytest
 from afield.errors import AfieldError
 from afield.testing import sshd
 from afield.testing.hosts import Hosts
+from afield.testing.sandbox import Sandbox
 
 
 @pytest.fixture(scope="session")
@@ -25,4 +26,12 @@ def needs_sshd() -> None:
 def hosts(needs_sshd: None) -> Iterator[Hosts]:
     """Three real hosts for the whole run; as root each has a system user of its own."""
     with Hosts(count=3, users=os.geteuid() == 0) as made:
+        yield made
+
+
+@pytest.fixture
+def sandbox(request: pytest.FixtureRequest) -> Iterator[Sandbox]:
+    """A private afield for one test; it reaches the `hosts` when the test asks for these too."""
+    config = request.getfixturevalue("hosts").ssh_config if "hosts" in request.fixturenames else None
+    with Sandbox(ssh_config=config) as made:
         yield made

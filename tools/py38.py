@@ -14,6 +14,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 RUNNER = ROOT / "src" / "afield" / "runner"
+# Newer than 3.8, and asked for by hasattr or getattr before they are used.
+GUARDED = ("os.pidfd_open", "signal.pidfd_send_signal")
 SINCE_38 = frozenset({"graphlib", "tomllib", "zoneinfo", "annotationlib", "compression"})
 LIBRARY = frozenset(sys.stdlib_module_names) - SINCE_38
 
@@ -48,8 +50,9 @@ def complaints(folder: Path) -> list[str]:
 
 def newer_library(folder: Path) -> list[str]:
     """What vermin finds to need more than 3.8."""
-    words = ["vermin", "--target=3.8-", "--no-tips", "--violations", "--eval-annotations", "--backport", "typing"]
-    done = subprocess.run([sys.executable, "-m", *words, str(folder)], capture_output=True, text=True, check=False)
+    words = [str(Path(sys.executable).parent / "vermin"), "--target=3.8-", "--no-tips", "--violations"]
+    words += [word for name in GUARDED for word in ("--exclude", name)]
+    done = subprocess.run([*words, str(folder)], capture_output=True, text=True, check=False)
     return [] if done.returncode == 0 else (done.stdout + done.stderr).strip().splitlines()
 
 

@@ -1,6 +1,6 @@
 """Learns to read handwritten digits with a small neural network; leaves the model, its metrics and a picture.
 
-    python train.py --epochs 30 --lr 0.001
+python train.py --epochs 30 --lr 0.001
 """
 
 from __future__ import annotations

@@ -11,7 +11,12 @@ VERSION = "0.1.0"
 
 @lru_cache(maxsize=1)
 def build() -> str:
-    """The version and a digest of the package's own files, such as `0.1.0+3fa9c1e04b7d`; computed once a process."""
+    """The build that this process runs; computed once, when it is first asked."""
+    return on_disk()
+
+
+def on_disk() -> str:
+    """The version and a digest of the package's files as they are now, such as `0.1.0+3fa9c1e04b7d`."""
     digest = hashlib.sha256()
     for line in sorted(_files(os.path.dirname(os.path.abspath(__file__)))):
         digest.update(line.encode("utf-8", "surrogateescape"))

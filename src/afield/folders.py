@@ -15,10 +15,11 @@ SOCKET_PATH_LIMIT = 107
 class Folders:
     """The paths of one controller: its state, and its door in the runtime folder, named by the state's path."""
 
-    __slots__ = ("gate", "lock", "log", "runtime", "socket", "state", "token")
+    __slots__ = ("cache", "gate", "lock", "log", "runtime", "socket", "state", "token")
 
     def __init__(self, state: str | None = None) -> None:
         self.state = os.path.abspath(state or state_folder())
+        self.cache = os.path.abspath(cache_folder())
         self.runtime = os.path.join(_runtime_base(), "afield")
         door = os.path.join(self.runtime, hashlib.sha256(os.fsencode(self.state)).hexdigest()[:16])
         self.socket = f"{door}.sock"
@@ -59,6 +60,13 @@ def state_folder() -> str:
     """$AFIELD_STATE_DIR, else the user's state folder by the XDG rules."""
     return os.environ.get("AFIELD_STATE_DIR") or os.path.join(
         os.environ.get("XDG_STATE_HOME") or os.path.expanduser("~/.local/state"), "afield"
+    )
+
+
+def cache_folder() -> str:
+    """$AFIELD_CACHE_DIR, else the user's cache folder by the XDG rules."""
+    return os.environ.get("AFIELD_CACHE_DIR") or os.path.join(
+        os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"), "afield"
     )
 
 

@@ -78,7 +78,7 @@ def test_a_cut_connection_does_not_end_what_runs_there(pair, cut):
         cut(host)
         client.wait(timeout=20)
         assert client.returncode == 255
-    assert look(pid) in host.processes()
+    assert pid in {process.pid for process in host.processes()}
     host.kill_everything()
     assert look(pid) is None
 
@@ -92,6 +92,15 @@ def test_a_power_cut_leaves_nothing_and_spares_the_neighbour(pair):
     assert not pair[0].up
     pair[0].start()
     assert said(pair[0], "echo back") == "back"
+
+
+def test_a_reboot_ends_everything_and_shows_a_new_boot_id(pair):
+    said(pair[0], "(setsid sleep 303 >/dev/null 2>&1 </dev/null &)")
+    before, neighbour = (said(host, "cat $AFIELD_BOOT_FILE") for host in pair)
+    pair[0].reboot()
+    assert pair[0].processes() == []
+    assert said(pair[0], "cat $AFIELD_BOOT_FILE") not in {before, neighbour}
+    assert said(pair[1], "cat $AFIELD_BOOT_FILE") == neighbour
 
 
 def test_a_new_host_key_is_refused_until_it_is_trusted(pair):

@@ -19,15 +19,17 @@ def client() -> Client:
     return Client()
 
 
-class JobTarget(click.ParamType):
+class JobTarget(click.ParamType[int | str]):
     """A job: `12`, `job:12` or `@last`. Gives its number; `@last` is resolved by `number`."""
 
     name = "job"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int | str:
         """The number, or "@last"."""
-        if isinstance(value, int) or value == "@last":
+        if isinstance(value, int):
             return value
+        if value == "@last":
+            return "@last"
         text = str(value).removeprefix("job:")
         if not text.isdigit() or int(text) < 1:
             raise UsageError(f"{value!r} is no job", hints=["12, job:12 or @last name jobs", "afield ps"])

@@ -9,7 +9,7 @@ import asyncio
 import logging
 import secrets
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -110,6 +110,27 @@ class Controller:
         """One job. Raises NotFound."""
         return self._view(self._find(number))
 
+    def submission(self, number: int) -> Submission:
+        """What was asked for when the job was submitted, under a new key's place: `key` is empty."""
+        job = self._find(number)
+        return Submission(
+            key="",
+            name=job.name,
+            user=job.user,
+            task=job.task,
+            request=job.request,
+            policy=job.policy,
+            priority=job.priority,
+            nodes=job.nodes,
+        )
+
+    def output(self, number: int, attempt: int | None, stream: str, start: int, length: int) -> bytes:
+        """At most `length` mirrored bytes of a stream such as `p0/out`; None is the newest attempt; b"" at the end."""
+        job = self._find(number)
+        wanted = attempt or len(job.attempts)
+        data, _ = self._watch.mirror.read(f"{job.number}.{wanted}", stream, start, length)
+        return data
+
     def why(self, number: int) -> dict[str, Any]:
         """Why a job is where it is: for a queued one what binds, who holds it, what would start it now."""
         job = self._find(number)
@@ -169,7 +190,7 @@ class Controller:
                 if not attempt.acked and session.name in attempt.nodes:
                     await self._follow_folder(attempt, session)
 
-    def pushed(self, node: NodeName, head: dict[str, Any], data: bytes) -> None:
+    def pushed(self, node: NodeName, head: Mapping[str, Any], data: bytes) -> None:
         """A node said something by itself."""
         if AttemptId.parse(head["attempt"]).job in self.world.jobs:
             self._watch.pushed(node, head, data)

@@ -123,5 +123,7 @@ class Effects:
         for node in attempt.nodes:
             session = self._session(node)
             if session is not None:
-                await session.call("ack", attempt=str(attempt.id))
+                link = await session.link()
+                await link.call("ack", attempt=str(attempt.id))
+                await link.call("unwatch", attempt=str(attempt.id))
         await self._record(AttemptAcked(attempt.id))

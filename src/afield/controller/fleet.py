@@ -92,7 +92,7 @@ class Fleet:
             await session.close()
             raise
         self._sessions[name] = session
-        address = str(spec.get("address") or await self._transport(node).peer_address())
+        address = str(spec.get("address") or _host(target))
         await self._owner.record(NodeAdded(name, "ssh", target=target, address=address), NodeSet(name, declared=declared))
         await session.probe()
         return self.view(name)
@@ -255,6 +255,10 @@ class Fleet:
                     why=f"both are {mine[1]} on machine {str(mine[0])[:12]}",
                     hints=[f"afield run -n {other.name} …"],
                 )
+
+
+def _host(target: str) -> str:
+    return target.rpartition("@")[2]
 
 
 def unknown_node(name: str, known: list[NodeName]) -> NotFound:

@@ -12,6 +12,7 @@ from afield.controller.watch import Watch
 from afield.model.ids import JobNumber
 from afield.model.job import Job
 from afield.runner import wire
+from afield.store.stream import Gap
 
 Frame = tuple[dict[str, Any], bytes]
 
@@ -118,7 +119,7 @@ def _output(sources: Sources, job: Job, seen: _Seen) -> Iterator[Frame]:
             yield _chunk(str(attempt.id), stream, after, gaps), data
 
 
-def _chunk(attempt: str, stream: str, cursor: int, gaps: list[dict[str, Any]]) -> dict[str, Any]:
+def _chunk(attempt: str, stream: str, cursor: int, gaps: list[Gap]) -> dict[str, Any]:
     folder, _, end = stream.rpartition("/")
     head: dict[str, Any] = {
         "on": "out",

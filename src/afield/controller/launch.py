@@ -39,7 +39,8 @@ class Launcher:
         body = spec(self.store, job, attempt, session.name, self.world.nodes)
         link = await session.link()
         if uv.needs_uv(job.task.environment):
-            await uv.ensure(link, session.facts)
+            async with session.tools:
+                await uv.ensure(link, session.facts)
         cursors = self.watch.cursors(attempt.id, session.name)
         began = time.monotonic()
         for _ in range(SENDS):

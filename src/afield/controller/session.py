@@ -40,6 +40,7 @@ class Session:
         self.name = name
         self.hello: dict[str, Any] = {}
         self.facts: dict[str, Any] = {}
+        self.tools = asyncio.Lock()
         self._store = store
         self._transport = transport
         self._listener = listener
@@ -122,7 +123,7 @@ class Session:
     async def _live(self) -> None:
         link = self._link
         assert link is not None
-        self.hello, _ = await link.call("hello")
+        self.hello = link.hello
         if not self.facts:
             self.facts, _ = await link.call("probe")
         self._up.set()
@@ -146,13 +147,13 @@ class Session:
 
     def _observed(self) -> NodeObserved:
         facts = {**self.hello, **self.facts}
-        shown = {k: str(v) for k, v in facts.items() if isinstance(v, str | int | float | bool) and k != "re"}
+        shown = {k: str(v) for k, v in facts.items() if isinstance(v, str | int | float | bool) and k not in ("on", "id")}
         return NodeObserved(
             self.name,
             Health.READY,
             capacity=capacity(self.facts),
             boot_id=str(self.hello.get("boot", "")),
-            machine_id=str(self.hello.get("machine_id", "")),
+            machine_id=str(self.hello.get("machine", "")),
             facts=tuple(sorted(shown.items())),
         )
 

@@ -141,11 +141,7 @@ def _why(finals: list[Facts]) -> Why | None:
 
 def _first(known: Mapping[NodeName, Facts], words: Mapping[NodeName, str], word: str) -> str:
     node = next(n for n, w in words.items() if w == word)
-    facts = known[node]
-    reason = (facts.get("sealed") or {}).get("reason") or word
-    if word == "dead":
-        reason = verdict.dead_reason(dict(facts))
-    return f"{node}: {reason}"
+    return f"{node}: {verdict.reason(dict(known[node])) or word}"
 
 
 def _setup_failed(attempt: Attempt, words: Mapping[NodeName, str], known: Mapping[NodeName, Facts]) -> PrepareFailed:

@@ -97,7 +97,7 @@ class Intake:
 
     def _take(self, submission: Submission) -> JobNumber:
         number = JobNumber(self._next)
-        self._next += 1
+        self._next = JobNumber(number + 1)
         self._taking[submission.user, submission.key] = (number, submission.body)
         return number
 

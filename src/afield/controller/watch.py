@@ -61,7 +61,10 @@ class Watch:
         if head["on"] == "facts":
             self.heard(attempt, node, head["facts"])
         elif head["on"] == "out":
-            self.mirror.append(str(attempt), _stream_here(node, head["stream"]), head["offset"], data)
+            stream = _stream_here(node, head["stream"])
+            if (gap := head.get("gap")) is not None:
+                self.mirror.gap(str(attempt), stream, gap["from"], gap["to"], gap["why"])
+            self.mirror.append(str(attempt), stream, head["offset"], data)
             self._output(attempt)
 
     def heard(self, attempt: AttemptId, node: NodeName, facts: Facts) -> None:

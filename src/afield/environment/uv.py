@@ -36,7 +36,9 @@ def binary() -> tuple[str, Path]:
         text = subprocess.run([path, "--version"], check=True, capture_output=True, text=True).stdout
     except (OSError, subprocess.CalledProcessError) as error:
         raise SetupFailed(
-            "the uv that came with afield does not work", why=str(error), hints=["install afield again: pip install --force-reinstall uv"]
+            "the uv that came with afield does not work",
+            why=str(error),
+            hints=["install afield again: pip install --force-reinstall uv"],
         ) from error
     return text.split()[1], path
 
@@ -72,7 +74,9 @@ def _check_machine(system: str, arch: str, has: str) -> None:
         return
     wanted = ".".join(map(str, MINIMUM))
     raise SetupFailed(
-        f"the node has no uv {wanted} or newer, and ours does not run there" if has else "the node has no uv, and ours does not run there",
+        f"the node has no uv {wanted} or newer, and ours does not run there"
+        if has
+        else "the node has no uv, and ours does not run there",
         why=f"the node is {system} {arch}, this machine is {ours[0]} {ours[1]}" + (f"; its uv is {has}" if has else ""),
         hints=[
             "install uv on the node: python3 -m pip install --user uv",

@@ -14,7 +14,7 @@ UNITS = {"B": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40, "P": 1 
 
 SECONDS = {"d": 86400, "h": 3600, "m": 60, "s": 1}
 
-_BYTES = re.compile(r"(\d{1,18})(?:\.(\d{1,9}))?([KMGTP])?(?:i?B)?", re.IGNORECASE | re.ASCII)
+_BYTES = re.compile(r"(\d{1,20})(?:\.(\d{1,9}))?([KMGTP])?(?:i?B)?", re.IGNORECASE | re.ASCII)
 _CPU = re.compile(r"(\d{1,6})(?:\.(\d{1,3}))?", re.ASCII)
 _CLOCK = re.compile(r"(\d{1,5}):([0-5]\d):([0-5]\d)", re.ASCII)
 _SPANS = re.compile(r"(?:\d{1,9}(?:\.\d{1,3})?[dhms])+", re.IGNORECASE | re.ASCII)
@@ -28,7 +28,7 @@ def parse_bytes(text: str) -> int:
         why = "a number needs its unit" if text.strip().isdigit() else "a number and one of B, K, M, G, T"
         raise UsageError(f"{text!r} is no amount of bytes", why=why, hints=["for example 40G, 1.5G or 512M"])
     whole, part, unit = found.group(1), found.group(2) or "", (found.group(3) or "B").upper()
-    amount = -(-int(whole + part) * UNITS[unit] // 10 ** len(part))
+    amount = -(-int(whole + part) * UNITS[unit] // int("1" + "0" * len(part)))
     if not amount:
         raise UsageError(f"{text!r} asks for nothing", hints=["leave it out, or ask for more than 0"])
     return amount

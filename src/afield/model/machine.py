@@ -62,7 +62,7 @@ _STORY_LIMIT = 40
 
 
 def fold(world: World, record: ev.Record) -> World:
-    """The world after one more event. The world is changed in place and returned; nouns in it are replaced, not changed.
+    """The world after one more event: changed in place and returned, while the nouns in it are replaced, not changed.
 
     Raises IllegalMove when the table does not allow the event.
     """
@@ -77,7 +77,8 @@ def move(attempt: Attempt, word: str, at: float) -> Attempt:
     after = TABLE.get((attempt.state, word))
     if after is None:
         story = " -> ".join((*attempt.story, word))
-        raise IllegalMove(f"attempt {attempt.id} is {attempt.state} and cannot take {word}", why=f"its story: {story}")
+        what = f"attempt {attempt.id} is {attempt.state} and cannot take {word}"
+        raise IllegalMove(what, why=f"its story: {story}")
     told = (*attempt.story, f"{word}@{at:.3f}")[-_STORY_LIMIT:]
     return replace(attempt, state=after, story=told)
 
@@ -140,16 +141,16 @@ def _placed(world: World, e: ev.AttemptPlaced, at: float) -> None:
     world.jobs[job.number] = replace(job, attempts=(*job.attempts, attempt), not_before=0.0)
 
 
-def _on_attempt(world: World, id: AttemptId, change: Callable[[Attempt], Attempt]) -> None:
-    job = world.jobs.get(id.job)
-    if job is None or id.number > len(job.attempts):
-        raise IllegalMove(f"attempt {id} is not known")
-    old = job.attempts[id.number - 1]
+def _on_attempt(world: World, name: AttemptId, change: Callable[[Attempt], Attempt]) -> None:
+    job = world.jobs.get(name.job)
+    if job is None or name.number > len(job.attempts):
+        raise IllegalMove(f"attempt {name} is not known")
+    old = job.attempts[name.number - 1]
     if old.state is State.ENDED:
         return
     attempts = list(job.attempts)
-    attempts[id.number - 1] = change(old)
-    world.jobs[id.job] = replace(job, attempts=tuple(attempts))
+    attempts[name.number - 1] = change(old)
+    world.jobs[name.job] = replace(job, attempts=tuple(attempts))
 
 
 def _prepare_started(world: World, e: ev.PrepareStarted, at: float) -> None:

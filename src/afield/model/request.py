@@ -23,12 +23,21 @@ MAX_PROCESSES = 10_000
 """More processes than this in one request are a slip of the finger."""
 
 
+def _check(right: bool, rule: str) -> None:
+    """Refuse values that no text gives but a client of the API may send."""
+    if not right:
+        raise UsageError(f"not a request: {rule}")
+
+
 @dataclass(frozen=True, slots=True)
 class DeviceAsk:
     """So many devices of a model for one process."""
 
     model: str
     count: int = 1
+
+    def __post_init__(self) -> None:
+        _check(self.count >= 1, "a count of devices is at least 1")
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +50,11 @@ class ProcessGroup:
     memory_bytes: int = 0
     disk_bytes: int = 0
 
+    def __post_init__(self) -> None:
+        _check(1 <= self.count <= MAX_PROCESSES, f"a count of processes is between 1 and {MAX_PROCESSES}")
+        _check(self.cpu is None or self.cpu > 0, "cpu is more than 0")
+        _check(self.memory_bytes >= 0 and self.disk_bytes >= 0, "memory and disk are not less than 0")
+
 
 @dataclass(frozen=True, slots=True)
 class Request:
@@ -48,6 +62,11 @@ class Request:
 
     groups: tuple[ProcessGroup, ...] = (ProcessGroup(),)
     time_limit_s: float | None = None
+
+    def __post_init__(self) -> None:
+        _check(bool(self.groups), "a request has at least one process")
+        _check(self.processes <= MAX_PROCESSES, f"a request has at most {MAX_PROCESSES} processes")
+        _check(self.time_limit_s is None or self.time_limit_s > 0, "a time limit is more than 0")
 
     @property
     def processes(self) -> int:
@@ -90,7 +109,7 @@ def parse_devices(text: str) -> tuple[tuple[str, int], ...]:
     return tuple(asks.items())
 
 
-def format(request: Request) -> str:
+def format(request: Request) -> str:  # noqa: A001  (read as request.format)
     """The canonical text of a request, without its time limit."""
     return ",".join(format_group(group) for group in request.groups)
 

@@ -54,7 +54,8 @@ class World:
                 for device in placement.devices:
                     owner = granted.setdefault((placement.node, device), attempt.id.job)
                     if owner != attempt.id.job:
-                        raise InvariantBroken(f"{device} on {placement.node} granted to jobs {owner} and {attempt.id.job}")
+                        both = f"jobs {owner} and {attempt.id.job}"
+                        raise InvariantBroken(f"{device} on {placement.node} granted to {both}")
                 node = self.nodes.get(placement.node)
                 if node is not None and node.slice:
                     holder = slices.setdefault(node.slice, attempt.id.job)

@@ -1,7 +1,7 @@
 """What is free where: the nodes that may take processes now, less what live attempts and strangers hold.
 
-A `Slot` is one node's room, a `Room` all of them. Resources are counted in dimensions (devices of each model, devices of
-any model, cores, memory, disk); a reservation keeps so much of a dimension from those who come later in line.
+A `Slot` is one node's room, a `Room` all of them. Resources are counted in dimensions (devices of each model, devices
+of any model, cores, memory, disk); a reservation keeps so much of a dimension from those who come later in line.
 """
 
 from __future__ import annotations
@@ -39,11 +39,12 @@ def usable(node: Node) -> bool:
 
 @lru_cache(maxsize=1024)
 def _pattern(words: tuple[str, ...]) -> re.Pattern[str]:
-    return re.compile("|".join(".*".join(re.escape(part) for part in word.split("*")) for word in words), re.DOTALL)
+    choices = (".*".join(re.escape(part) for part in word.split("*")) for word in words)
+    return re.compile("|".join(choices), re.DOTALL)
 
 
 def allowed(words: tuple[str, ...], node: Node) -> bool:
-    """Whether a job's node filter lets it onto a node: by name, slice or `backend:NAME`, `*` for any text; () is any."""
+    """Whether a node filter lets a job onto a node: by name, slice or `backend:NAME`; `*` is any text, () any node."""
     if not words:
         return True
     match = _pattern(words).fullmatch
@@ -65,7 +66,7 @@ class Amounts:
 class Slot:
     """One node's room, free devices first."""
 
-    __slots__ = ("cpu", "devices", "disk", "holders", "kept", "keeper", "memory", "node", "total_cpu")
+    __slots__ = ("_offer", "cpu", "devices", "disk", "holders", "keeper", "kept", "memory", "node", "total_cpu")
 
     def __init__(self, node: Node, *, strangers: bool = True) -> None:
         self.node = node
@@ -78,6 +79,7 @@ class Slot:
         self.disk = node.capacity.disk_bytes
         self.holders: set[JobNumber] = set()
         self.kept: Amounts | None = None
+        self._offer: Offer | None = None
         self.keeper: JobNumber | None = None
 
     @property
@@ -87,6 +89,7 @@ class Slot:
 
     def take(self, job: JobNumber, placement: Placement) -> None:
         """Give to a process what its placement grants."""
+        self._offer = None
         self.holders.add(job)
         self.cpu -= placement.cpu
         self.memory -= placement.memory_bytes
@@ -97,6 +100,7 @@ class Slot:
 
     def keep(self, amounts: Amounts, job: JobNumber) -> None:
         """Reserve at least so much for a job that waits; what is reserved grows, never shrinks."""
+        self._offer = None
         kept = self.kept = self.kept or Amounts()
         self.keeper = self.keeper or job
         for model, count in amounts.models.items():
@@ -108,6 +112,10 @@ class Slot:
 
     def offer(self) -> Offer:
         """What the next in line may take here."""
+        self._offer = self._offer or self._make_offer()
+        return self._offer
+
+    def _make_offer(self) -> Offer:
         kept = self.kept or _NOTHING
         models = {m: max(0, len(found) - kept.models.get(m, 0)) for m, found in self.devices.items()}
         free = sum(len(found) for found in self.devices.values())
@@ -147,7 +155,7 @@ class Offer:
     @property
     def closed(self) -> bool:
         """Whether not even the smallest process may come."""
-        return self.cpu < 0.001 and (self.crowded or self.slot.total_cpu < 0.001)
+        return self.crowded and self.cpu < 0.001
 
     def room_for(self, group: ProcessGroup, load: Amounts, limit: int) -> int:
         """How many processes of a group fit on top of a load, at most `limit`."""

@@ -146,7 +146,8 @@ def main():
             size -= len(part)
         return b"".join(parts)
 
-    os.umask(0o077)
+    # What the account's own programs are to get; ours write for the owner only.
+    os.environ["AFIELD_UMASK"] = "%03o" % os.umask(0o077)
     try:
         store = start(stdin.readline, read, say)
     except Refused as refused:

@@ -13,6 +13,7 @@ from . import wire
 
 WINDOW = 1024 * 1024
 GRACE_S = 2.0
+_CHANGE = 'umask "$1" && cd "$2" && shift 2 && exec "$@"'
 
 
 class Pipe:
@@ -225,29 +226,27 @@ def _write(out, data):
 
 
 def _start(head, data, out, err):
-    argv = [os.fsencode(word) for word in head["argv"]]
+    # The shell only sets umask and folder: its text is fixed, what the user said are its arguments.
+    umask = os.environ.get("AFIELD_UMASK", "022")
+    argv = ["/bin/sh", "-c", _CHANGE, "sh", umask, os.path.expanduser("~/" + (head.get("cwd") or ""))] + head["argv"]
+    stdin = _stdin(data)
+    places = [(os.POSIX_SPAWN_DUP2, stdin, 0), (os.POSIX_SPAWN_DUP2, out, 1), (os.POSIX_SPAWN_DUP2, err, 2)]
+    words = [os.fsencode(word) for word in argv]
     environment = {os.fsencode(k): os.fsencode(v) for k, v in surroundings(head.get("variables") or {}).items()}
-    folder = os.path.expanduser("~/" + (head.get("cwd") or ""))
-    pid = os.fork()
-    if pid:
-        return pid
+    defaults = (signal.SIGPIPE, signal.SIGXFSZ)
     try:
-        os.setsid()
-        os.dup2(_stdin(data), 0)
-        os.dup2(out, 1)
-        os.dup2(err, 2)
-        detach(())
-        os.chdir(folder)
-        os.execvpe(argv[0], argv, environment)
-    except OSError as error:
-        os.write(2, ("%s: %s\n" % (error.filename or head["argv"][0], error.strerror)).encode("utf-8", "surrogateescape"))
+        return os.posix_spawn(words[0], words, environment, file_actions=places, setsid=True, setsigdef=defaults)
+    except NotImplementedError:
+        # A C library from before 2018.
+        words.insert(0, b"/usr/bin/setsid")
+        return os.posix_spawn(words[0], words, environment, file_actions=places, setsigdef=defaults)
     finally:
-        os._exit(127)
+        os.close(stdin)
 
 
 def surroundings(variables):
-    """The environment for a command of the user: ours without the login's ssh variables, and the given ones."""
-    kept = {k: v for k, v in os.environ.items() if not k.startswith(("SSH_", "AFIELD_KILL"))}
+    """The environment for a command of the user: ours without what is meant for ssh and the runner, and the given ones."""
+    kept = {k: v for k, v in os.environ.items() if not k.startswith(("SSH_", "AFIELD_"))}
     return dict(kept, **variables)
 
 
@@ -271,6 +270,5 @@ def _signal(pid, number):
 def _signal_group(pid, number):
     try:
         os.killpg(pid, number)
-    except (ProcessLookupError, PermissionError):
-        # The child may not have reached setsid yet.
-        _signal(pid, number)
+    except ProcessLookupError:
+        return

@@ -48,9 +48,10 @@ class List(Effect):
 
 
 class Mkdir(Effect):
-    """Makes a folder and its parents (0700, synced); it may be there already."""
+    """Makes a folder and its parents (0700); it may be there already. Unless `synced` is off, it survives a power cut."""
 
-    __slots__ = fields = ("path",)
+    __slots__ = fields = ("path", "synced")
+    defaults = {"synced": True}
 
 
 class Write(Effect):
@@ -206,6 +207,15 @@ class Self(Effect):
     """This process and its account: {"pid", "start", "uid", "user", "home", "shell", "environ": {...}}."""
 
     __slots__ = fields = ()
+
+
+class Environment(Effect):
+    """What the attempt's Python environment asks for: {"needed", "argv", "extra", "python", "variables"}.
+
+    `needed` says whether `argv` has to run first, with `extra` variables; the rest is as in environment.py.
+    """
+
+    __slots__ = fields = ("paths", "spec")
 
 
 class Subreaper(Effect):

@@ -1,11 +1,11 @@
 """The Python environment of an attempt on this node: is it there, what builds it, what uses it.
 
-An environment lies in `env/KEY-PLATFORM`: KEY is the hash of what defines it, PLATFORM the node's machine and C library,
-because a home folder may be shared by nodes of several kinds. It is whole when its marker is there (written last) and its
-interpreter still exists; anything else is removed and built again by `environment_build`, which runs as a stage.
+An environment lies in `env/KEY-PLATFORM`: KEY is the hash of what defines it, PLATFORM the node's machine and C
+library, because a home folder may be shared by nodes of several kinds. It is whole when its marker is there (written
+last) and its interpreter still exists; anything else is removed and built again by `environment_build`, as a stage.
 
-The project's own code is never installed: its folder is another one in each attempt. It is made importable by PYTHONPATH
-instead (`variables`), for the root of the code and for every project of its own that the environment was made from, each
+The project's own code is never installed: its folder is another one in each attempt. It is made importable by
+PYTHONPATH instead (`variables`): the root of the code and every project in it that the environment was made from, each
 with its `src` folder first. So command-line scripts and metadata of the project itself are not there, and what must be
 compiled is the business of `setup`.
 """
@@ -19,7 +19,9 @@ BARE = ("none", "plain")
 NEEDS_UV = 93
 """The exit status of a build on a node without a uv that is new enough."""
 MINIMUM_UV = (0, 12)
-_PROGRAM = "import sys; sys.path.insert(0, sys.argv[1]); from %s import environment_build as b; sys.exit(b.main(sys.argv[2]))"
+_PROGRAM = (
+    "import sys; sys.path.insert(0, sys.argv[1]); from %s import environment_build as b; sys.exit(b.main(sys.argv[2]))"
+)
 _PASSED_ON = ("UV_", "SSL_CERT_", "XDG_", "PYENV_ROOT")
 _PROJECT_FILES = ("pyproject.toml", "setup.py", "setup.cfg")
 
@@ -44,8 +46,8 @@ def whole(place):
 def argv(paths, spec):
     """(argv, variables) of the program that builds the environment; it talks on its standard error.
 
-    It is safe to start twice and to kill. It ends with 0 when the environment is there, NEEDS_UV when the node has no uv,
-    else 1. `variables` go on top of the usual base: indexes, proxies and certificates as this account has them.
+    It is safe to start twice and to kill. It ends with 0 when the environment is there, NEEDS_UV when the node has
+    no uv, else 1. `variables` go on top of the usual base: indexes, proxies and certificates as this account has them.
     """
     environment = _environment(spec)
     job = {
@@ -70,9 +72,9 @@ def python(paths, spec):
 
 
 def variables(paths, spec):
-    """What a process needs to live in the environment: VIRTUAL_ENV, PATH_PREPEND (a folder), PYTHONPATH; none may be missing.
+    """What a process needs to live in the environment: VIRTUAL_ENV, PATH_PREPEND, PYTHONPATH, each where it applies.
 
-    PATH_PREPEND goes in front of PATH; a PYTHONPATH of the user's own goes in front of ours.
+    PATH_PREPEND is a folder that goes in front of PATH; a PYTHONPATH of the user's own goes in front of ours.
     """
     environment = _environment(spec)
     found = {}
@@ -86,7 +88,7 @@ def variables(paths, spec):
 
 
 def importable(root, files):
-    """The folders for PYTHONPATH: of each project among the defining files, then of the root; `src` before its parent."""
+    """The folders for PYTHONPATH: each project among the defining files, then the root; `src` before its parent."""
     projects = [os.path.dirname(name) for name in files if os.path.basename(name) in _PROJECT_FILES]
     found = []
     for project in projects + [""]:

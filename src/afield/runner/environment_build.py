@@ -1,9 +1,10 @@
 """Builds one environment on this node with uv: the program of the stage "environment" (`environment.argv` starts it).
 
-One builder at a time (a kernel lock beside the folder, which uv's processes inherit: a new builder waits for what a killed
-one left running). A half-made folder is removed; the marker is written last, after everything is on the disk. The user's
-files are read in place and never changed: locks are used frozen, nothing of the project itself is installed, and folders
-that requirements name (`-e .`) are installed as copies with their dependencies; PYTHONPATH puts the live code before them.
+One builder at a time (a kernel lock beside the folder, which uv's processes inherit: a new builder waits for what a
+killed one left running). A half-made folder is removed; the marker is written last, after everything is on the disk.
+The user's files are read in place and never changed: locks are used frozen, the project itself is not installed, and
+folders that requirements name (`-e .`) are installed as copies with their dependencies; PYTHONPATH puts the live code
+before them.
 """
 
 import ctypes
@@ -19,9 +20,26 @@ from .environment import MARKER, MINIMUM_UV, NEEDS_UV, uv_places, uv_version, wh
 
 TAIL = 16 * 1024
 _LOCAL = re.compile(r'^name = "([^"]+)"\n(?:version = .*\n)?source = \{ (?:editable|directory) = ', re.MULTILINE)
-_MISLEADING = ("UV_PYTHON", "UV_SYSTEM_PYTHON", "UV_PROJECT", "UV_PROJECT_ENVIRONMENT", "UV_WORKING_DIR", "UV_WORKING_DIRECTORY",
-               "UV_FROZEN", "UV_LOCKED", "UV_NO_SYNC", "UV_TARGET", "UV_PREFIX", "VIRTUAL_ENV", "CONDA_PREFIX", "PYTHONPATH",
-               "PYTHONHOME")  # fmt: skip
+_MISLEADING = frozenset(
+    (
+        "UV_PYTHON",
+        "UV_SYSTEM_PYTHON",
+        "UV_PROJECT",
+        "UV_PROJECT_ENVIRONMENT",
+        "UV_WORKING_DIR",
+        "UV_WORKING_DIRECTORY",
+        "UV_FROZEN",
+        "UV_LOCKED",
+        "UV_NO_SYNC",
+        "UV_TARGET",
+        "UV_PREFIX",
+        "VIRTUAL_ENV",
+        "CONDA_PREFIX",
+        "PYTHONPATH",
+        "PYTHONHOME",
+    )
+)
+"""Settings of somebody's own work with uv, which would lead this build elsewhere."""
 
 ADVICE = (
     (r"No space left|os error 28", "free space on this node; `uv cache clean` there removes what can be fetched again"),
@@ -34,7 +52,10 @@ ADVICE = (
         "let this node reach the package index: HTTPS_PROXY or UV_DEFAULT_INDEX in its environment",
     ),
     (r"No solution found", "change the versions asked for; the lines above say which of them exclude each other"),
-    (r"Failed to build|build backend", "the package has no ready-made wheel for this node: choose another version or Python"),
+    (
+        r"Failed to build|build backend",
+        "the package has no ready-made wheel for this node: choose another version or Python",
+    ),
 )
 
 
@@ -91,7 +112,9 @@ def _build(job, lock):
 def _uv(tools):
     for place in uv_places(tools):
         try:
-            text = subprocess.run([place, "--version"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL).stdout
+            text = subprocess.run(
+                [place, "--version"], check=False, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+            ).stdout
         except OSError:
             continue
         if uv_version(text.decode("utf-8", "replace")) >= MINIMUM_UV:
@@ -113,9 +136,15 @@ def steps(job, uv):
     """The commands of a build, as (argv, folder, extra variables)."""
     place, files, root = job["folder"], job["files"], job["source"]
     pick = ["--python", job["python"]] if job["python"] else []
-    home = os.path.join(root, os.path.dirname(files[1 if job["kind"] == "uv.lock" else 0])) if files else os.path.dirname(place)
+    home = (
+        os.path.join(root, os.path.dirname(files[1 if job["kind"] == "uv.lock" else 0]))
+        if files
+        else os.path.dirname(place)
+    )
     if job["kind"] == "uv.lock":
-        apart = [word for name in _local_packages(os.path.join(root, files[0])) for word in ("--no-install-package", name)]
+        apart = [
+            word for name in _local_packages(os.path.join(root, files[0])) for word in ("--no-install-package", name)
+        ]
         argv = [uv, "sync", "--frozen", "--no-install-project", "--compile-bytecode"] + apart + pick
         return [(argv, home, {"UV_PROJECT_ENVIRONMENT": place})]
     found = [([uv, "venv", "--quiet"] + pick + [place], home, {})]
@@ -154,7 +183,7 @@ def _path():
     """PATH, and after it the Pythons that pyenv keeps: its own stand-ins hide all but the active ones from uv."""
     versions = os.path.join(os.environ.get("PYENV_ROOT") or os.path.expanduser("~/.pyenv"), "versions")
     try:
-        kept = sorted(os.listdir(versions))
+        kept = sorted(name for name in os.listdir(versions) if re.match(r"3\.(?:[89]|\d\d)\.", name))
     except OSError:
         kept = []
     return ":".join([os.environ.get("PATH", os.defpath)] + [os.path.join(versions, name, "bin") for name in kept])

@@ -257,12 +257,12 @@ def dump(value):
     return json.dumps(value, separators=(",", ":"), sort_keys=True).encode("ascii") + b"\n"
 
 
-def put(path, value, nonce, label):
-    """Writes an object durably; when the disk is full, gives the attempt's reserve up first."""
+def put(run, name, value, nonce, label):
+    """Writes an object durably below a run folder; when the disk is full, gives the attempt's reserve up first."""
+    path = run + "/" + name
     try:
         yield Write(path, dump(value), nonce, label=label)
     except OSError:
-        run = path[: path.index("/", path.index("/runs/") + 6)]
         yield Unlink(run + "/" + RESERVE)
         yield Write(path, dump(value), nonce, label=label)
 
@@ -284,7 +284,7 @@ def write_go(paths, attempt, variables):
     run = paths.run(attempt)
     nonce = yield from _nonce(paths, attempt)
     if nonce and (yield from load(run + "/" + GO, nonce)) is None:
-        yield from put(run + "/" + GO, {"nonce": nonce, "variables": variables}, nonce, "link.go")
+        yield from put(run, GO, {"nonce": nonce, "variables": variables}, nonce, "link.go")
 
 
 def write_stop(paths, attempt, k, why, grace_s, by):
@@ -293,7 +293,7 @@ def write_stop(paths, attempt, k, why, grace_s, by):
     nonce = yield from _nonce(paths, attempt)
     if nonce and (yield Size(run + "/" + STOP + str(k))) is None:
         order = {"nonce": nonce, "k": k, "why": why, "grace_s": grace_s, "by": by}
-        yield from put(run + "/" + STOP + str(k), order, nonce, "link.stop")
+        yield from put(run, STOP + str(k), order, nonce, "link.stop")
 
 
 def write_ack(paths, attempt):
@@ -329,24 +329,24 @@ def seal(paths, attempt, reason, by):
 
 def write_seal(run, reason, by, who):
     """Writes the seal; only for one who holds the lock of this run folder."""
-    yield from put(run + "/" + SEALED, {"reason": reason, "by": by}, "seal", who + ".seal")
+    yield from put(run, SEALED, {"reason": reason, "by": by}, "seal", who + ".seal")
 
 
 # ---- high-water mark -------------------------------------------------------------------------------------------------
 
 
 def high_water(paths, job):
-    """(N, nonce8) of the highest attempt of a job that was ever started here; (0, "") when none was."""
-    best = (0, "")
+    """The highest attempt of a job that was ever started here; 0 when none was."""
+    best = 0
     for line in ((yield Read(paths.high_water)) or b"").decode("ascii", "replace").split("\n"):
         words = line.split()
         if len(words) >= 2 and words[0] == job and words[1].isdigit():
-            best = max(best, (int(words[1]), words[2] if len(words) > 2 else ""))
+            best = max(best, int(words[1]))
     return best
 
 
-def raise_high_water(paths, attempt, nonce, label):
+def raise_high_water(paths, attempt, label):
     """Notes durably that this attempt may start now. A torn line before it is closed off, never continued."""
     job, number = split(attempt)
-    line = "\n%s %d %s\n" % (job, number, nonce[:8])
+    line = "\n%s %d\n" % (job, number)
     yield Append(paths.high_water, line.encode("ascii"), label=label)

@@ -15,7 +15,8 @@ from .outlet import Outlet
 from .verbs import Verbs, trouble
 
 SILENCE_S = 90.0
-READ = 1024 * 1024
+READ = 256 * 1024
+ROOM = 1024 * 1024
 PIPE = 1031  # F_SETPIPE_SZ, which Python 3.8 has no name for
 
 
@@ -29,6 +30,7 @@ class Link:
         self._stdin = stdin
         self._stdout = stdout
         self._decoder = wire.Decoder()
+        self._room = bytearray(READ)
         self._poll = select.poll()
         self._ears = {}
         self._heard = self.now()
@@ -124,14 +126,16 @@ class Link:
 
     def _receive(self, _):
         try:
-            data = os.read(self._stdin, READ)
+            size = os.readv(self._stdin, [self._room])
         except BlockingIOError:
             return
-        if not data:
+        if not size:
             self._open = False
             return
         self._heard = self.now()
-        for head, body in self._decoder.feed(data):
+        with memoryview(self._room) as room:
+            frames = self._decoder.feed(room[:size])
+        for head, body in frames:
             self._serve(head, body)
 
     def _serve(self, head, body):
@@ -196,7 +200,7 @@ def _widen(descriptor):
     import fcntl
 
     try:
-        fcntl.fcntl(descriptor, PIPE, READ)
+        fcntl.fcntl(descriptor, PIPE, ROOM)
     except OSError:
         # A socket, or the account's share of pipe memory is used up: slower, not wrong.
         return

@@ -97,6 +97,7 @@ _TABLE = {
     effects.Sleep: real_door.sleep,
     effects.Now: real_process.now,
     effects.Self: real_process.this,
+    effects.Environment: real_process.environment_of,
     effects.Subreaper: real_process.subreaper,
     effects.Port: real_door.port,
     effects.Listen: real_door.listen,

@@ -22,6 +22,7 @@ class Ears:
             os.set_blocking(descriptor, False)
         for number in (signal.SIGCHLD, signal.SIGUSR1, signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
             signal.signal(number, _nothing)
+        signal.pthread_sigmask(signal.SIG_SETMASK, ())
         signal.set_wakeup_fd(speak, warn_on_full_buffer=False)
 
     def heard(self):
@@ -116,10 +117,11 @@ def wait(world, effect):
     """See effects.Wait."""
     world.ears = world.ears or Ears()
     while True:
-        happened = _listen_once(world, 0)
+        # In this order: what an actor told before it ended is heard before its end.
         found = real_process.next_exit(world)
+        happened = _listen_once(world, 0)
         if found is not None:
-            happened.insert(0, ("exit",) + tuple(found))
+            happened.append(("exit",) + tuple(found))
         left = 3600.0 if effect.until is None else effect.until - time.monotonic()
         if happened or left <= 0:
             return happened

@@ -62,19 +62,21 @@ def names(_world, effect):
 
 def mkdir(_world, effect):
     """See effects.Mkdir."""
-    _make(effect.path)
+    make(effect.path, effect.synced)
 
 
-def _make(path):
+def make(path, synced=True):
+    """A private folder and its parents."""
     try:
         os.mkdir(path, 0o700)
     except FileExistsError:
         return
     except FileNotFoundError:
-        _make(os.path.dirname(path))
-        _make(path)
+        make(os.path.dirname(path), synced)
+        make(path, synced)
         return
-    _sync(os.path.dirname(path))
+    if synced:
+        _sync(os.path.dirname(path))
 
 
 def _sync(path):

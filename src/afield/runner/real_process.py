@@ -1,11 +1,12 @@
 """Processes of the real world: forking programs and actors, identities, signals, exits that stay until they are written."""
 
+import gc
 import os
 import pwd
 import signal
 import time
 
-from . import real_exec, real_files, real_wait
+from . import environment, real_exec, real_files, real_wait
 from .effects import Write
 from .killtree import Row
 
@@ -80,8 +81,10 @@ def shut_gate(_world, effect):
 def spawn(world, effect):
     """See effects.Spawn."""
     ear, mouth = os.pipe()
+    getattr(gc, "freeze", gc.disable)()  # a child that never collects shares our memory; PyPy has no freeze
     pid = os.fork()
     if pid == 0:
+        gc.disable()
         _act(world, effect, mouth)
     os.close(mouth)
     os.set_blocking(ear, False)
@@ -263,8 +266,14 @@ def reap(world, effect):
 
 def now(_world, _effect):
     """See effects.Now. AFIELD_BOOT_FILE stands for the kernel's file where a test plays a reboot."""
-    with open(os.environ.get("AFIELD_BOOT_FILE", "/proc/sys/kernel/random/boot_id")) as file:
-        return time.time(), time.monotonic(), file.read().strip()
+    other = os.environ.get("AFIELD_BOOT_FILE")
+    if other or not _boot:
+        with open(other or "/proc/sys/kernel/random/boot_id") as file:
+            _boot[:] = [file.read().strip()]
+    return time.time(), time.monotonic(), _boot[0]
+
+
+_boot = []  # cannot change while we live
 
 
 def this(_world, _effect):
@@ -285,6 +294,15 @@ def this(_world, _effect):
         "shell": os.environ.get("SHELL") or shell or "/bin/sh",
         "environ": dict(os.environ),
     }
+
+
+def environment_of(_world, effect):
+    """See effects.Environment."""
+    needed = environment.needed(effect.paths, effect.spec)
+    argv, extra = environment.argv(effect.paths, effect.spec) if needed else ([], {})
+    live = environment.variables(effect.paths, effect.spec)
+    python = environment.python(effect.paths, effect.spec)
+    return {"needed": needed, "argv": argv, "extra": extra, "python": python, "variables": live}
 
 
 def subreaper(world, _effect):

@@ -12,17 +12,7 @@ from .child import Exec, Worker
 from .real import perform
 
 REFILL_NICE = 15
-
-
-class Refused(Exception):
-    """A request that cannot be met, with a stable code; `why` says what was found."""
-
-    def __init__(self, code, what, why="", hints=()):
-        Exception.__init__(self, what)
-        self.code = code
-        self.what = what
-        self.why = why
-        self.hints = hints
+RUNS = 200
 
 
 def trouble(error):
@@ -66,9 +56,9 @@ class Verbs:
         if verb in self._quick:
             return self._quick[verb](head, data)
         if verb not in SLOW:
-            raise Refused("unknown-verb", "the node does not know the verb %r" % verb)
+            raise orders.Refusal("unknown-verb", "the node does not know the verb %r" % verb)
         if verb == "launch" and head.get("watch") is not None:
-            self._link.follower.watch(_attempt(head["spec"]), head["watch"], self._link.now())
+            self._link.follower.watch(orders.name(head["spec"]), head["watch"], self._link.now())
         self._fork(head["id"], head, SLOW[verb])
         return None
 
@@ -76,7 +66,7 @@ class Verbs:
         """A child of the link is done."""
         head = getattr(child, "head", {})
         if head.get("do") == "launch":
-            self._link.follower.poke(_attempt(head["spec"]))
+            self._link.follower.poke(orders.name(head["spec"]))
             if head["spec"].get("code"):
                 self._refill(head["spec"]["code"]["workspace"])
 
@@ -87,7 +77,7 @@ class Verbs:
     def hello(self):
         """What does not change while this link lives."""
         return {
-            "version": self._version(),
+            "version": _version(),
             "python": "%d.%d.%d" % sys.version_info[:3],
             "boot": _line("/proc/sys/kernel/random/boot_id"),
             "machine": _line("/etc/machine-id"),
@@ -99,11 +89,6 @@ class Verbs:
             "runroot": self._paths.runroot,
             "fs": "local" if self._paths.root == self._paths.runroot else "network",
         }
-
-    @staticmethod
-    def _version():
-        # On a node the code lies in r/DIGEST/afield_runner.
-        return os.path.basename(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
     def _facts(self, attempt):
         folder.split(attempt)
@@ -149,6 +134,9 @@ class Verbs:
         return {}
 
     def _fork(self, number, head, function):
+        # Loaded here once, and not again in each fork.
+        from . import door  # noqa: F401
+
         paths = self._paths
         child = Worker(self._link, number, lambda: _replies(function, paths, head))
         child.head = head
@@ -183,14 +171,35 @@ def _probe(paths, _head):
 
 
 def _launch(paths, head):
-    from . import tree
-
     spec = head["spec"]
-    store = paths.here()
-    reply = perform(orders.launch(paths, spec, lambda code, place: tree.stage(store, code, place)))
+    reply = perform(orders.launch(paths, spec, _staging(paths), _asking(paths)))
     if head.get("watch") is not None:
-        reply["facts"] = perform(folder.facts(paths, _attempt(spec)))
+        reply["facts"] = perform(folder.facts(paths, orders.name(spec)))
     return reply
+
+
+def _staging(paths):
+    def stage(code, place):
+        from . import tree
+
+        return tree.stage(paths.here(), code, place)
+        yield
+
+    return stage
+
+
+def _asking(paths):
+    def ask(head):
+        from .door import connect
+
+        client = connect(paths, _version())
+        try:
+            return client.request(head)
+        finally:
+            client.close()
+        yield
+
+    return ask
 
 
 def _seal(paths, head):
@@ -199,11 +208,11 @@ def _seal(paths, head):
 
 
 def _go(paths, head):
-    return {"facts": perform(orders.go(paths, head["attempt"], head["variables"]))}
+    return {"facts": perform(orders.go(paths, head["attempt"], head["variables"], _asking(paths)))}
 
 
 def _stop(paths, head):
-    return {"facts": perform(orders.stop(paths, head))}
+    return {"facts": perform(orders.stop(paths, head, _asking(paths)))}
 
 
 def _ack(paths, head):
@@ -213,9 +222,10 @@ def _ack(paths, head):
 
 def _runs(paths, _head):
     batch = []
-    for attempt, facts in perform(orders.runs(paths)):
-        batch.append({"attempt": attempt, "facts": facts})
-        if len(batch) == 200:
+    for attempt in sorted(os.listdir(paths.runs)) if os.path.isdir(paths.runs) else ():
+        if not os.path.exists(paths.run(attempt) + "/" + folder.ACKED):
+            batch.append({"attempt": attempt, "facts": perform(folder.facts(paths, attempt))})
+        if len(batch) == RUNS:
             yield {"runs": batch, "more": True}, b""
             batch = []
     yield {"runs": batch}, b""
@@ -224,7 +234,7 @@ def _runs(paths, _head):
 def _files(paths, head):
     folder.split(head["attempt"])
     if head["under"] not in ("outputs", "keep"):
-        raise Refused("bad-request", "only outputs and keep can be listed", repr(head["under"]))
+        raise orders.Refusal("bad-request", "only outputs and keep can be listed", repr(head["under"]))
     place = os.path.join(paths.job(head["attempt"]), head["under"])
     os.stat(os.path.dirname(place))
     return files.listing(place)
@@ -249,10 +259,9 @@ def _refill(paths, head):
     return ()
 
 
-def _attempt(spec):
-    attempt = "%s.%s" % (spec["job"], spec["attempt"])
-    folder.split(attempt)
-    return attempt
+def _version():
+    # On a node the code lies in r/DIGEST/afield_runner.
+    return os.path.basename(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 
 def _line(path):

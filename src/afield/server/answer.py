@@ -6,6 +6,7 @@ import asyncio
 import json
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
+from dataclasses import asdict
 from typing import Any
 
 from starlette.responses import Response
@@ -13,6 +14,7 @@ from starlette.types import Receive, Scope, Send
 
 from afield import errors
 from afield.errors import AfieldError
+from afield.model.event import Record
 from afield.runner import wire
 from afield.server.port import Frame
 
@@ -66,11 +68,13 @@ async def frames(source: AsyncIterator[Frame]) -> AsyncGenerator[bytes, None]:
         await _close(source)
 
 
-async def server_sent(source: AsyncIterator[dict[str, Any]]) -> AsyncGenerator[bytes, None]:
-    """Events as server-sent events whose id is the cursor to go on from."""
+async def server_sent(source: AsyncIterator[Record]) -> AsyncGenerator[bytes, None]:
+    """Records as server-sent events whose id is the cursor to go on from."""
     try:
-        async for event in source:
-            yield f"id: {event['seq']}\ndata: {json.dumps(event, separators=(',', ':'))}\n\n".encode("ascii")
+        async for record in source:
+            kind, body = type(record.event).__name__, asdict(record.event)
+            text = json.dumps({"seq": record.seq, "at": record.at, "kind": kind, "body": body}, separators=(",", ":"))
+            yield f"id: {record.seq}\ndata: {text}\n\n".encode("ascii")
     finally:
         await _close(source)
 

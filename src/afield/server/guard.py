@@ -46,7 +46,7 @@ class Guard:
 
     def _pass(self, scope: Scope, headers: dict[bytes, bytes]) -> ASGIApp:
         if hmac.compare_digest(headers.get(b"authorization", b""), self._wanted):
-            _use_agent(headers.get(b"afield-agent-sock", b""))
+            self._desk.controller.fleet.bring_agent(os.fsdecode(headers.get(b"afield-agent-sock", b"")))
             return self._app
         return self._app if scope["path"] in OPEN_TO_ALL else _REFUSED
 
@@ -59,9 +59,3 @@ _REFUSED = failure(
     ),
     401,
 )
-
-
-def _use_agent(auth_sock: bytes) -> None:
-    """The newest caller's SSH agent is the one that new connections ask; a caller without one changes nothing."""
-    if auth_sock:
-        os.environb[b"SSH_AUTH_SOCK"] = auth_sock

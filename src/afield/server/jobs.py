@@ -3,24 +3,27 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import AsyncIterator
-from typing import Annotated, Any, Literal
+from collections.abc import AsyncGenerator
+from typing import Annotated, Any
 
-from fastapi import APIRouter, Query, Request
+from fastapi import APIRouter, Query
 from fastapi.responses import Response
 from pydantic import ValidationError
 
+from afield.controller.submit import Submission
 from afield.errors import UsageError
 from afield.runner import wire
 from afield.server import schema
-from afield.server.answer import EVENTS, FRAMES, Json, Stream, frames, server_sent
+from afield.server.answer import FRAMES, Json, Stream, frames
 from afield.server.desk import Desk
-from afield.server.port import Submission
+from afield.server.port import ControllerPort, View
 
 SCHEMA = 1
 LEAVING = wire.pack({"on": "leaving"})
 """The last frame of a stream that goes on in the next server: ask again with the cursors."""
 
+OCTETS = "application/octet-stream"
+BYTES: dict[int | str, dict[str, Any]] = {200: {"content": {OCTETS: {}}, "description": "the bytes"}}
 STREAM: dict[int | str, dict[str, Any]] = {200: {"content": {FRAMES: {}}, "description": "frames as they come"}}
 
 
@@ -38,10 +41,11 @@ class JobRoutes:
         add("", self.jobs, methods=["GET"], response_model=schema.Jobs)
         add("/{number}", self.job, methods=["GET"], response_model=schema.JobView)
         add("/{number}/why", self.why, methods=["GET"], response_model=schema.WhyView)
+        add("/{number}/submission", self.submission, methods=["GET"], response_model=Submission)
         add("/{number}/stop", self.stop, methods=["POST"], response_model=schema.JobView)
         add("/{number}/release", self.release, methods=["POST"], response_model=schema.JobView)
         add("/{number}/follow", self.follow, methods=["GET"], response_class=Response, responses=STREAM)
-        add("/{number}/output", self.output, methods=["GET"], response_class=Response, responses=_BYTES)
+        add("/{number}/output", self.output, methods=["GET"], response_class=Response, responses=BYTES)
         add("/{number}/results", self.results, methods=["POST"], response_class=Response, responses=STREAM)
         return router
 
@@ -53,9 +57,11 @@ class JobRoutes:
         return _jobs(await self._desk.controller.submit(asked, dry_run=body.dry_run))
 
     async def jobs(
-        self, everything: Annotated[bool, Query(alias="all")] = False, limit: Annotated[int, Query(ge=0)] = 0
+        self,
+        everything: Annotated[bool, Query(alias="all")] = False,
+        limit: Annotated[int, Query(ge=1, le=1_000_000)] = 1000,
     ) -> Response:
-        """The unfinished jobs, or all; `limit` 0 is no limit."""
+        """The unfinished jobs, or all; newest first."""
         return _jobs(self._desk.controller.jobs(all=everything, limit=limit))
 
     async def job(self, number: schema.Number) -> Response:
@@ -64,7 +70,11 @@ class JobRoutes:
 
     async def why(self, number: schema.Number) -> Response:
         """Why a job waits, who holds what it needs, and what would start it."""
-        return Json({"schema": SCHEMA, "job": number, **self._desk.controller.why(number)})
+        return Json(self._desk.controller.why(number))
+
+    async def submission(self, number: schema.Number) -> Response:
+        """What was asked for, ready to be submitted again under a new key."""
+        return Json(dataclasses.asdict(self._desk.controller.submission(number)))
 
     async def stop(self, number: schema.Number) -> Response:
         """Record that the job shall stop; asking twice is the same as once."""
@@ -77,29 +87,13 @@ class JobRoutes:
     async def follow(self, number: schema.Number, cursors: str = "{}", follow: bool = True) -> Response:
         """News and output from the cursors on, as frames; `cursors` is a JSON object of stream to offset."""
         self._desk.controller.job(number)
-        source = self._desk.controller.follow(number, _cursors(cursors), follow=follow)
+        source = self._desk.controller.follow(number, _cursors(cursors), follow_on=follow)
         return Stream(frames(source), FRAMES, self._desk.leaving, LEAVING)
 
-    async def output(
-        self,
-        number: schema.Number,
-        where: Annotated[_Where, Query()],
-    ) -> Response:
+    async def output(self, number: schema.Number, wanted: Annotated[schema.Range, Query()]) -> Response:
         """The mirrored bytes of one stream, between two offsets."""
-        controller = self._desk.controller
-        controller.job(number)
-
-        async def pieces() -> AsyncIterator[bytes]:
-            at = where.start
-            while where.end is None or at < where.end:
-                most = wire.CHUNK if where.end is None else min(wire.CHUNK, where.end - at)
-                data = controller.output(number, where.attempt, f"p{where.rank}/{where.stream}", at, most)
-                if not data:
-                    return
-                at += len(data)
-                yield data
-
-        return Stream(_generator(pieces()), "application/octet-stream")
+        self._desk.controller.job(number)
+        return Stream(_mirrored(self._desk.controller, number, wanted), OCTETS)
 
     async def results(self, number: schema.Number, body: schema.ResultsBody) -> Response:
         """The files of the job's outputs folder that the caller has not."""
@@ -108,3 +102,25 @@ class JobRoutes:
 
     def _signed(self, submission: Submission) -> Submission:
         return submission if submission.user else dataclasses.replace(submission, user=self._desk.user)
+
+
+def _jobs(views: list[View]) -> Json:
+    return Json({"schema": SCHEMA, "jobs": views})
+
+
+def _cursors(text: str) -> schema.Cursors:
+    try:
+        return schema.CURSORS.validate_json(text)
+    except ValidationError as error:
+        raise UsageError("the cursors cannot be read", why=error.errors()[0]["msg"]) from None
+
+
+async def _mirrored(controller: ControllerPort, number: int, wanted: schema.Range) -> AsyncGenerator[bytes, None]:
+    at = wanted.start
+    while wanted.end is None or at < wanted.end:
+        most = wire.CHUNK if wanted.end is None else min(wire.CHUNK, wanted.end - at)
+        data = controller.output(number, wanted.attempt, f"p{wanted.rank}/{wanted.stream}", at, most)
+        if not data:
+            return
+        at += len(data)
+        yield data

@@ -5,13 +5,13 @@ Answers are described, never validated: the controller's views go out as they ar
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 from typing_extensions import TypedDict
 
+from afield.controller.submit import Submission
 from afield.errors import UsageError
-from afield.server.port import Submission
 
 Number = Annotated[int, Field(ge=1, le=2**53)]
 Offset = Annotated[int, Field(ge=0, le=2**62)]
@@ -35,7 +35,18 @@ class ResultsBody(BaseModel):
     """What the caller has already: path to [size, mtime in nanoseconds]."""
 
     model_config = _STRICT
-    have: dict[str, tuple[int, int]] = Field(default_factory=dict)
+    have: dict[str, Annotated[list[int], Field(min_length=2, max_length=2)]] = Field(default_factory=dict)
+
+
+class Range(BaseModel):
+    """Which bytes of which stream; `attempt` left out is the newest, `to` left out is the end."""
+
+    model_config = _STRICT
+    attempt: Annotated[int, Field(ge=1)] | None = None
+    rank: Annotated[int, Field(ge=0)] = 0
+    stream: Literal["out", "err"] = "out"
+    start: Annotated[Offset, Field(alias="from")] = 0
+    end: Annotated[Offset | None, Field(alias="to")] = None
 
 
 class ExecuteBody(BaseModel):
@@ -171,6 +182,13 @@ class Nodes(TypedDict):
 
     schema: int
     nodes: list[NodeView]
+
+
+class Shell(TypedDict):
+    """Commands for a person's own terminal."""
+
+    argv: list[str]
+    login: list[str]
 
 
 class WhyView(TypedDict):

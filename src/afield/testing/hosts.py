@@ -16,7 +16,6 @@ import secrets
 import shutil
 import signal
 import subprocess
-import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack
 from functools import partial
@@ -26,11 +25,10 @@ from typing import Self
 
 from afield.errors import UsageError
 from afield.testing import people, sshd
-from afield.testing.processes import Process, end_all, has_variable, identity, lives, running
+from afield.testing.leftovers import abandoned, make_folder
+from afield.testing.processes import Process, end_all, has_variable, running
 
-# Short, because the paths of sockets below a home folder must fit into 108 bytes.
-TEMPORARY, PREFIX = Path("/tmp"), "afh-"
-MAKER = "maker"
+PREFIX = "afh-"
 
 
 class Host:
@@ -45,6 +43,7 @@ class Host:
         self.ssh_config = ssh_config
         self.user = pwd.getpwuid(os.geteuid())
         self._owned = False
+        self._way = (address, self.port)
         self._server: subprocess.Popen[bytes] | None = None
 
     def command(self, *words: str) -> list[str]:
@@ -112,6 +111,12 @@ class Host:
         self.stop()
         return end_all(self._is_ours)
 
+    def reboot(self) -> None:
+        """The power is cut and comes back: nothing runs any more, and the boot id is a new one."""
+        self.kill_everything()
+        sshd.new_boot(self.folder)
+        self.start()
+
     def _is_ours(self, process: Process) -> bool:
         if self._owned:
             return process.uid == self.user.pw_uid
@@ -134,6 +139,7 @@ class Host:
         (self.folder / "authorized_keys").write_text(key)
         (self.folder / "authorized_keys").chmod(0o644)
         sshd.make_key(self.folder / "host_key")
+        sshd.new_boot(self.folder)
 
     def _begin(self) -> None:
         if not self.up:
@@ -151,7 +157,8 @@ class Host:
     def _config(self, folder: Path) -> str:
         return (
             f"Host {self.name}\n"
-            f"    HostName {self.address}\n    Port {self.port}\n    User {self.user.pw_name}\n"
+            f"    HostName {self._way[0]}\n    Port {self._way[1]}\n    User {self.user.pw_name}\n"
+            f"    HostKeyAlias [{self.address}]:{self.port}\n"
             f'    IdentityFile "{folder / "identity"}"\n    IdentitiesOnly yes\n    IdentityAgent none\n'
             f'    UserKnownHostsFile "{folder / "known_hosts"}"\n    GlobalKnownHostsFile /dev/null\n'
             f"    HostKeyAlgorithms ssh-ed25519\n    UpdateHostKeys no\n    LogLevel ERROR\n\n"
@@ -175,7 +182,7 @@ class Hosts:
             raise UsageError(f"{count} hosts: between 1 and 254 fit into the addresses 127.0.1.N")
         self._count, self._users, self._shell, self._known = count, users, shell, known
         self._temporary = folder is None
-        self.folder = folder.absolute() if folder else Path(tempfile.mkdtemp(prefix=PREFIX, dir=TEMPORARY))
+        self.folder = folder.absolute() if folder else make_folder(PREFIX)
         self.ssh_config = self.folder / "ssh_config"
         self.known_hosts = self.folder / "known_hosts"
         self._hosts: list[Host] = []
@@ -213,11 +220,18 @@ class Hosts:
         lines = [f"[{host.address}]:{host.port} {host.host_key}\n" for host in self._hosts]
         self.known_hosts.write_text("".join(lines))
 
+    def route(self, name: str, address: str, port: int) -> None:
+        """Leads ssh to that host by another way from now on, such as a Proxy; its key stays what it was."""
+        self[name]._way = (address, port)
+        self._write_config()
+
+    def _write_config(self) -> None:
+        self.ssh_config.write_text("".join(host._config(self.folder) for host in self._hosts))
+
     def _make(self) -> None:
         sshd.find()
         sweep()
         self.folder.mkdir(parents=True, exist_ok=True)
-        (self.folder / MAKER).write_text(identity(os.getpid()))
         if self._users:
             self._let_others_in()
         sshd.make_key(self.folder / "identity")
@@ -227,7 +241,7 @@ class Hosts:
             host = Host(f"box{number}", f"127.0.1.{number}", self.folder / f"box{number}", self.ssh_config)
             self._hosts.append(host)
             host._make(account=f"afield-{mark}-{number}" if self._users else "", shell=self._shell, key=key)
-        self.ssh_config.write_text("".join(host._config(self.folder) for host in self._hosts))
+        self._write_config()
         if self._known:
             self.trust()
 
@@ -254,12 +268,10 @@ def sweep() -> None:
     """Ends and removes what killed processes could not: their hosts' programs, users and temporary folders."""
     if os.geteuid() == 0:
         people.sweep()
-    for folder in TEMPORARY.glob(f"{PREFIX}*"):
-        maker = folder / MAKER
-        if maker.exists() and maker.stat().st_uid == os.geteuid() and not lives(maker.read_text()):
-            for box in folder.glob("box*"):
-                end_all(partial(has_variable, name="HOME", value=str(box / "home")))
-            shutil.rmtree(folder, ignore_errors=True)
+    for folder in abandoned(PREFIX):
+        for box in folder.glob("box*"):
+            end_all(partial(has_variable, name="HOME", value=str(box / "home")))
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _sessions(server: int) -> list[Process]:

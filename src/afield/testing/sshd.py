@@ -11,6 +11,7 @@ import socket
 import subprocess
 import threading
 import time
+import uuid
 from pathlib import Path
 
 from afield.errors import AfieldError
@@ -60,7 +61,7 @@ def find() -> str:
 
 def own_account(address: str, port: int, folder: Path) -> str:
     """The configuration of a host whose people log in to their own account."""
-    return _listen(address, port, folder) + "Subsystem sftp internal-sftp\n"
+    return _listen(address, port, folder) + f'SetEnv "{_boot(folder)}"\nSubsystem sftp internal-sftp\n'
 
 
 def same_account(address: str, port: int, folder: Path, shell: str) -> str:
@@ -69,11 +70,21 @@ def same_account(address: str, port: int, folder: Path, shell: str) -> str:
     return "".join(
         [
             _listen(address, port, folder),
-            f'SetEnv "HOME={folder / "home"}" "SHELL={shell}" SHLVL=1\n',
+            f'SetEnv "{_boot(folder)}" "HOME={folder / "home"}" "SHELL={shell}" SHLVL=1\n',
             f"ForceCommand {shlex.quote(str(folder / 'enter'))}\n",
             f"Subsystem sftp {sftp}\n" if sftp else "",
         ]
     )
+
+
+def new_boot(folder: Path) -> None:
+    """Gives the host a new boot id: afield's runner reads it there instead of the kernel's."""
+    (folder / "boot_id").write_text(f"{uuid.uuid4()}\n")
+    (folder / "boot_id").chmod(0o644)
+
+
+def _boot(folder: Path) -> str:
+    return f"AFIELD_BOOT_FILE={folder / 'boot_id'}"
 
 
 def _listen(address: str, port: int, folder: Path) -> str:

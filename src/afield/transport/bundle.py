@@ -22,7 +22,7 @@ class Bundle:
 
 @cache
 def bundle() -> Bundle:
-    """The bundle of the installed package; read once, so an upgrade under a running controller changes nothing for it."""
+    """The bundle of the installed package; read once, whatever an upgrade does to the files."""
     sources = {
         entry.name: entry.read_text("utf-8") for entry in files("afield.runner").iterdir() if entry.name.endswith(".py")
     }

@@ -7,7 +7,7 @@ import os
 import signal
 import socket
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 TAIL = 8 * 1024
 ROOM = 1024 * 1024
@@ -25,7 +25,12 @@ class Carrier:
             try:
                 # A session of its own: Ctrl-C in the caller's terminal is not meant for it.
                 self._process = subprocess.Popen(
-                    list(argv), stdin=theirs, stdout=theirs, stderr=subprocess.PIPE, env=environment, start_new_session=True
+                    list(argv),
+                    stdin=theirs.fileno(),
+                    stdout=theirs.fileno(),
+                    stderr=subprocess.PIPE,
+                    env=dict(environment) if environment is not None else None,
+                    start_new_session=True,
                 )
             except OSError:
                 ours.close()
@@ -51,6 +56,10 @@ class Carrier:
     async def ended(self) -> int:
         """The child's exit status, when it has one; its standard error is complete then, unless others hold it."""
         return await asyncio.shield(self._ended)
+
+    def when_ended(self, then: Callable[[], object]) -> None:
+        """Call this once the child has ended."""
+        self._ended.add_done_callback(lambda _: then())
 
     async def close(self, grace_s: float = 2.0) -> int:
         """Let go of the child: it sees the end of its input, and a signal when that does not move it."""
@@ -91,18 +100,15 @@ class Carrier:
             self._handle = os.pidfd_open(self._process.pid)
             self._loop.add_reader(self._handle, self._reaped)
         else:
-            self._loop.create_task(self._wait())
+            # Systems without pidfd: a thread of the common pool waits.
+            self._loop.run_in_executor(None, self._process.wait).add_done_callback(
+                lambda done: self._finish(done.result())
+            )
 
     def _reaped(self) -> None:
         self._loop.remove_reader(self._handle)
         os.close(self._handle)
         self._finish(self._process.wait())
-
-    async def _wait(self) -> None:
-        # Systems without pidfd: ask now and then.
-        while (status := self._process.poll()) is None:
-            await asyncio.sleep(0.05)
-        self._finish(status)
 
     def _finish(self, status: int) -> None:
         while self._process.stderr is not None and not self._process.stderr.closed:
@@ -112,4 +118,3 @@ class Carrier:
                 break
         self._deaf()
         self._ended.set_result(status)
-

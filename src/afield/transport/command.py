@@ -1,7 +1,8 @@
 """The one fixed command that starts the runner on a node, whatever login shell reads it.
 
-sh, bash, dash, zsh, csh and fish agree on little: a word in single quotes without backslash, `!` or line end in it is such
-a thing. Hence Python's text below has no quotes at all, takes what it prints from its argument, and gets the rest on stdin.
+sh, bash, dash, zsh, csh and fish agree on little: a word in single quotes without backslash, `!` or line end in it is
+such a thing. Hence Python's text below has no quotes at all, takes what it prints from its argument, and the rest from
+standard input. An interpreter is tried before it is used: names on the PATH may be shims that lead nowhere.
 """
 
 from __future__ import annotations
@@ -16,8 +17,8 @@ _FIRST: Final = "import sys;print(sys.argv[1],sys.version.split()[0],flush=True)
 _ABLE: Final = "import sys,fcntl,json,zlib;sys.exit(sys.version_info<(3,8))"
 _SCRIPT: Final = "; ".join(
     (
-        "PATH=$PATH:/usr/local/bin:/usr/bin:/bin:$HOME/.local/bin",
-        "for p in python3.13 python3.12 python3.11 python3.10 python3.9 python3.8 python3",
+        "PATH=$PATH:$HOME/.local/bin",
+        "for p in python3 python3.13 python3.12 python3.11 python3.10 python3.9 python3.8",
         f'do if command -v $p >/dev/null && $p -I -S -c "{_ABLE}" </dev/null >/dev/null 2>&1',
         f'then exec $p -I -S -c "{_FIRST}" {MARKER.decode().strip()}',
         "fi",

@@ -58,11 +58,12 @@ def _trust(target: str, error: AfieldError, yes: bool) -> None:
     if not yes and not (sys.stdin.isatty() and sys.stderr.isatty()):
         raise error
     show.say(f"the key of {show.safe(target)} is not known; it shows")
-    for line in fingerprints(target):
-        show.say(f"  {show.safe(line)}")
+    keys = fingerprints(target)
+    for key in keys:
+        show.say(f"  {show.safe(key.kind)} {show.safe(key.fingerprint)}")
     if not yes and not click.confirm("Is this the machine you mean?", err=True):
         raise UsageError(f"{target} was not added")
-    trust(target)
+    trust(target, keys)
 
 
 @click.command(name="ls", short_help="list nodes")

@@ -114,9 +114,10 @@ def attached(client: Any, view: dict[str, Any], as_json: str | None, quiet: bool
         title = f"{name} · job {number}" if name else f"job {number}"
         show.say(show.paint(show.safe(title), show.BOLD, sys.stderr))
     printer = Printer(prefixed=view["processes"] > 1, stages=not quiet)
-    view = _until_end(client, number, printer)
-    if view is None:
+    ended = _until_end(client, number, printer)
+    if ended is None:
         return 130
+    view = ended
     if not quiet:
         if view["outcome"] == "setup_failed":
             show.say(show.safe_lines(view["reason"]))

@@ -1,0 +1,113 @@
+"""The files that settings come from: which, what is in them, and on which line."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+from afield.errors import UsageError
+
+_LINE = re.compile(r"""\s*(?:\[\[?\s*(?P<table>[^\]]+?)\s*\]|(?P<key>[\w.'"-][\w.'" -]*?)\s*=)""")
+
+_LAYERS = MappingProxyType({1: "local", 2: "project", 3: "user"})
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where a value comes from; `rank` orders the layers, 0 is the highest."""
+
+    layer: str
+    rank: int
+    file: str = ""
+    line: int = 0
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}" if self.file else self.layer
+
+
+DEFAULT = Origin("default", 9)
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """What one file says, and the line of each key and table by their dotted names."""
+
+    file: Path
+    rank: int
+    values: Mapping[str, Any]
+    lines: Mapping[tuple[str, ...], int]
+    prefix: tuple[str, ...] = ()
+
+    def origin(self, name: str) -> Origin:
+        """Where a key such as `gpus` or `env.SEED` stands."""
+        line = self.lines.get((*self.prefix, *name.split(".")), 1)
+        return Origin(_LAYERS[self.rank], self.rank, str(self.file), line)
+
+
+def config_folder() -> Path:
+    """$AFIELD_CONFIG_DIR, else the user's configuration folder by the XDG rules."""
+    given = os.environ.get("AFIELD_CONFIG_DIR")
+    return Path(given) if given else Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config") / "afield"
+
+
+def names(root: Path | None) -> Iterator[Path]:
+    """The files of a workspace and of the user, highest first; they need not exist."""
+    if root is not None:
+        project = root / "afield.toml"
+        yield root / "afield.local.toml"
+        yield project if project.exists() else root / "pyproject.toml"
+    yield config_folder() / "config.toml"
+
+
+def read(file: Path, rank: int) -> Layer | None:
+    """The settings in a file; None for one that is not there or says nothing. Raises UsageError with the line."""
+    try:
+        text = file.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return None
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"{file} cannot be read", why=str(error)) from error
+    if file.name != "pyproject.toml":
+        return Layer(file, rank, _toml(text, file), _lines(text))
+    # Most projects say nothing about us in a file that may be long.
+    if "afield" not in text:
+        return None
+    found = _toml(text, file).get("tool", {})
+    found = found.get("afield", {}) if isinstance(found, dict) else {}
+    layer = Layer(file, rank, found if isinstance(found, dict) else {}, _lines(text), ("tool", "afield"))
+    if not isinstance(found, dict):
+        raise UsageError(f"{layer.origin('')}: tool.afield is no table", hints=["[tool.afield]"])
+    return layer
+
+
+def _toml(text: str, file: Path) -> dict[str, Any]:
+    import tomllib  # noqa: PLC0415 2.5 ms that only those with a file pay
+
+    try:
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        found = re.search(r"at line (\d+)", str(error))
+        line = found[1] if found else text.count("\n") + 1
+        raise UsageError(f"{file}:{line}: this is not valid TOML", why=str(error)) from error
+
+
+def _lines(text: str) -> dict[tuple[str, ...], int]:
+    # The library's reader gives no lines; this is right for files as people write them, and only used to point there.
+    found: dict[tuple[str, ...], int] = {}
+    table: tuple[str, ...] = ()
+    for number, line in enumerate(text.splitlines(), 1):
+        match = _LINE.match(line)
+        if match is None:
+            continue
+        names = tuple(part.strip(" '\"") for part in (match["table"] or match["key"]).split("."))
+        path = names if match["table"] else table + names
+        if match["table"]:
+            table = names
+        for length in range(1, len(path) + 1):
+            found.setdefault(path[:length], number)
+    return found

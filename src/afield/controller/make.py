@@ -1,0 +1,20 @@
+"""Puts a controller together from real parts."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from afield.backends.local import LocalBackend
+from afield.backends.port import Backend
+from afield.backends.ssh import SshBackend
+from afield.controller.core import Controller
+from afield.store.output import Mirror
+from afield.store.sqlite import SqliteStore
+
+
+def make(state: Path, cache: Path, runtime: Path, ssh_config: str | None = None) -> Controller:
+    """The controller of one store, with the backends that a person's own machine has. Raises StoreRefused."""
+    store = SqliteStore.open(state)
+    mirror = Mirror(state / "output")
+    backends: dict[str, Backend] = {"local": LocalBackend(), "ssh": SshBackend(runtime, ssh_config)}
+    return Controller(store, mirror, cache, backends)

@@ -1,0 +1,126 @@
+"""The ladder: finds what defines the environment of a command, on the client, by looking at a few files.
+
+Nearest folder first (the command's, then those above it up to the workspace's root), and in each: `uv.lock`,
+`pyproject.toml`, the header of the script (in the command's own folder only), `requirements.txt`. When none is there
+nothing is needed. The imports in the code would be the rung before that.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from afield.environment import project, requirements, script
+from afield.environment.tree import Recipe, Tree, join
+from afield.errors import UsageError
+from afield.model.task import Environment, EnvironmentKind
+
+AUTO = "auto"
+_VERSION_FILE = ".python-version"
+_REQUEST = re.compile(r"(?![-\s])[\w@.,<>=!~*+/ -]+")
+_VERSION = re.compile(r"(?:(?:cpython|pypy|python)[-@]?)?\d+(?:\.\d+)*\S*")
+_PYTHON = re.compile(r"python(?:\d+(?:\.\d+)*)?")
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """An environment and the words for its line on the terminal, such as "uv.lock, python 3.12"."""
+
+    environment: Environment
+    line: str
+
+
+def detect(root: Path, folder: str, argv: Sequence[str], *, python: str = "", choice: str = AUTO) -> Found:
+    """What the command needs. `folder` is its place below `root`; `python` a version request.
+
+    `choice` is "auto", "none" (leave the node as it is), "plain" (its own Python), or a file: `uv.lock`,
+    `pyproject.toml`, a requirements file, a script with a header; looked for in `folder`, then in `root`.
+    Raises UsageError for a file that is bad (with the line) or missing.
+    """
+    if python and not _REQUEST.fullmatch(python):
+        raise UsageError(f"{python!r} is no Python version", hints=["--python 3.12"])
+    tree = Tree(root)
+    near = tree.near(folder)
+    if choice == EnvironmentKind.NONE:
+        if python:
+            raise UsageError(
+                "--python and --environment none exclude each other",
+                why="without an environment the node's PATH decides",
+            )
+        return Found(Environment(), "none")
+    python = python or _pinned(tree, near)
+    if choice not in (AUTO, EnvironmentKind.PLAIN):
+        recipe: Recipe | None = _chosen(tree, near, choice, python)
+    else:
+        recipe = _ladder(tree, near, argv, python) if choice == AUTO else None
+    if recipe is None:
+        return _nothing(argv, python, plain=choice == EnvironmentKind.PLAIN)
+    shown = recipe.python or project.wants(tree, recipe)
+    return Found(recipe.environment(), f"{recipe.label}, python {shown}" if shown else recipe.label)
+
+
+def _ladder(tree: Tree, near: list[str], argv: Sequence[str], python: str) -> Recipe | None:
+    for place in near:
+        found = project.at(tree, place, python)
+        if found is None and place == near[0]:
+            found = _script(tree, place, argv, python)
+        name = f"{place}/requirements.txt".lstrip("/")
+        if found is None and tree.has(name):
+            found = requirements.recipe(tree, name, python)
+        if found is not None:
+            return found
+    return None
+
+
+def _script(tree: Tree, folder: str, argv: Sequence[str], python: str) -> Recipe | None:
+    for word in argv:
+        if word.endswith(".py"):
+            name = join(folder, word)
+            return script.recipe(tree, name, python) if name and tree.has(name) else None
+    return None
+
+
+def _chosen(tree: Tree, near: list[str], choice: str, python: str) -> Recipe:
+    name = next((found for place in near if (found := join(place, choice)) and tree.has(found)), None)
+    if name is None:
+        raise UsageError(
+            f"--environment {choice}: there is no such file in the workspace",
+            hints=[
+                "name a uv.lock, a pyproject.toml, a requirements file or a script with a header; or auto, plain, none"
+            ],
+        )
+    folder, _, base = name.rpartition("/")
+    recipe: Recipe | None = None
+    if base == project.LOCK:
+        recipe = project.locked(tree, name, folder, python)
+    elif base == project.PROJECT:
+        recipe = project.alone(tree, folder, python)
+    elif base.endswith(".py"):
+        recipe = script.recipe(tree, name, python)
+    elif base.endswith((".txt", ".in")):
+        recipe = requirements.recipe(tree, name, python)
+    if recipe is None:
+        raise UsageError(f"--environment {choice}: this file does not define an environment")
+    return recipe
+
+
+def _nothing(argv: Sequence[str], python: str, *, plain: bool) -> Found:
+    if python:
+        environment = Recipe(EnvironmentKind.PLAIN, python=python).environment()
+        return Found(environment, f"python {python}")
+    word = argv[0] if argv else ""
+    if plain or word.endswith(".py") or _PYTHON.fullmatch(word.rpartition("/")[2]):
+        return Found(Environment(EnvironmentKind.PLAIN), "the node's python3")
+    return Found(Environment(), "none")
+
+
+def _pinned(tree: Tree, near: list[str]) -> str:
+    """The first version in the nearest `.python-version`; names that only pyenv knows say nothing to a node."""
+    for place in near:
+        name = f"{place}/{_VERSION_FILE}".lstrip("/")
+        if tree.has(name):
+            words = [line.strip() for line in tree.text(name).splitlines() if line.strip() and not line.startswith("#")]
+            return words[0] if words and _VERSION.fullmatch(words[0]) else ""
+    return ""

@@ -1,0 +1,107 @@
+"""Where a job's processes go: all or nothing, on as few nodes as possible, tightest fit first, slices whole."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from afield.model.attempt import Placement
+from afield.model.job import Job
+from afield.model.node import Device
+from afield.model.request import ANY_MODEL, ProcessGroup, format_group
+from afield.model.world import World
+from afield.plan.fit import Groups, Spread, fit, shape
+from afield.plan.free import Offer, Room, node_devices
+from afield.plan.possible import impossible
+from afield.plan.retry import preferred
+
+__all__ = ["Misfit", "impossible", "node_devices", "place"]
+
+
+@dataclass(frozen=True, slots=True)
+class Misfit:
+    """The job fits nowhere now; `groups` is the part of the request that was refused first."""
+
+    groups: Groups
+
+    @property
+    def item(self) -> str:
+        """The refused part as text."""
+        return ",".join(format_group(g) for g in self.groups)
+
+
+def place(job: Job, world: World, room: Room | None = None) -> tuple[Placement, ...] | Misfit:
+    """Placements for all processes of a job in rank order, or why there is no place. `room` is what is still free."""
+    room = Room.now(world) if room is None else room
+    groups = shape(job.request.groups)
+    for group in groups:
+        if room.refuses(group):
+            return Misfit((group,))
+    offers = room.offers(job.nodes)
+    first, last = preferred(job)
+    found = None
+    if first or last:
+        better = [o for o in offers if (o.slot.name in first if first else o.slot.name not in last)]
+        found = fit(groups, better).found
+    found = fit(groups, offers).found if found is None else found
+    return Misfit(groups) if found is None else _grants(groups, found)
+
+
+def _grants(groups: Groups, found: Spread) -> tuple[Placement, ...]:
+    placements: list[Placement] = []
+    first = [sum(g.count for g in groups[:i]) for i in range(len(groups))]
+    index = [0] * len(groups)
+    for offer, counts in found:
+        mine: list[Placement] = []
+        for i, count in enumerate(counts):
+            for _ in range(count):
+                mine.append(_bare(groups[i], first[i] + index[i], i, index[i], offer))
+                index[i] += 1
+        placements += _with_devices(groups, mine, offer)
+    return tuple(sorted(placements, key=lambda p: p.rank))
+
+
+def _bare(group: ProcessGroup, rank: int, number: int, index: int, offer: Offer) -> Placement:
+    return Placement(
+        rank=rank,
+        group=number,
+        index=index,
+        node=offer.slot.name,
+        cpu=1.0 if group.cpu is None else group.cpu,
+        cpu_asked=group.cpu is not None,
+        memory_bytes=group.memory_bytes,
+        disk_bytes=group.disk_bytes,
+    )
+
+
+def _with_devices(groups: Groups, mine: list[Placement], offer: Offer) -> list[Placement]:
+    """The placements of one node with devices: named models first, so that "any" takes what nobody named."""
+    if not any(groups[p.group].devices for p in mine):
+        return mine
+    left = {model: offer.slot.devices[model][:count] for model, count in offer.models.items()}
+    given: dict[int, list[Device]] = {}
+    for p in mine:
+        given[p.rank] = []
+        for ask in groups[p.group].devices:
+            if ask.model != ANY_MODEL:
+                given[p.rank] += left[ask.model][: ask.count]
+                left[ask.model] = left[ask.model][ask.count :]
+    for p in mine:
+        for ask in groups[p.group].devices:
+            if ask.model == ANY_MODEL:
+                given[p.rank] += _any(left, ask.count)
+    return [replace(p, devices=tuple(d.id for d in sorted(given[p.rank], key=_by_index))) for p in mine]
+
+
+def _any(left: dict[str, list[Device]], count: int) -> list[Device]:
+    """So many devices of any model, from the model with the fewest left that is enough, else from several."""
+    taken: list[Device] = []
+    while len(taken) < count:
+        need = count - len(taken)
+        model = min((m for m in left if left[m]), key=lambda m: (len(left[m]) < need, len(left[m]), m))
+        taken += left[model][:need]
+        left[model] = left[model][need:]
+    return taken
+
+
+def _by_index(device: Device) -> tuple[int, str]:
+    return device.index, device.id

@@ -1,0 +1,105 @@
+"""Going on with an attempt whose shepherd was killed: what the run folder tells is taken up, as if nothing had happened.
+
+A keeper does this. It reaps the programs of its own killed shepherds and so learns how they end. Of programs that another,
+killed keeper left behind it can only see that they are gone: those get no exit, and the verdict says so.
+"""
+
+from . import folder, shepherd
+from .case import Case, Over
+from .effects import Drop, Lock, Now, Put, Self, Sleep
+from .watch import Member, Watch
+
+TRIES = 100
+PAUSE_S = 0.05
+
+
+class Care:
+    """One adopted attempt in the keeper: its watch, once it is known what there is to watch."""
+
+    def __init__(self, paths, attempt, kin):
+        self.paths = paths
+        self.attempt = attempt
+        self.kin = kin
+        self.watch = None
+        self.settled = False  # whether `owns` can be trusted
+
+    def owns(self, pid):
+        """Whether a pid is one of the programs under watch."""
+        return self.watch is not None and any(member.pid == pid for member in self.watch.open())
+
+    def run(self):
+        """Takes the attempt's lock, follows it to its end and drops the lock; nothing when somebody else cares."""
+        lock = None
+        for _ in range(TRIES):
+            lock = yield Lock(self.paths.run(self.attempt) + "/" + folder.LOCK, 0.0, label="keeper.lock")
+            if lock is not None:
+                break
+            yield Sleep(PAUSE_S)
+        if lock is None:
+            return
+        try:
+            yield from self._go_on()
+        finally:
+            yield Drop(lock)
+
+    def _go_on(self):
+        spec = yield from folder.read_spec(self.paths, self.attempt)
+        found = yield from folder.facts(self.paths, self.attempt, lock="free")
+        if spec is None or found["final"] is not None:
+            return
+        me = yield Self()
+        _, mono, boot = yield Now()
+        identity = {"pid": me["pid"], "start": me["start"], "boot": boot}
+        yield Put(self.paths.run(self.attempt) + "/" + folder.LOCK, folder.dump(identity))
+        case = Case(self.paths, self.attempt, spec, "keeper", me)
+        case.kin = self.kin
+        begun = {rank: p for rank, p in found["processes"].items() if p["started"] and not _unopened(p)}
+        if not begun:
+            yield from self._before(case, found)
+            return
+        began = max([p["started"].get("mono", mono) for p in begun.values() if p["started"].get("boot") == boot] or [mono])
+        self.watch = Watch(case, [_member(rank, p) for rank, p in begun.items()], began)
+        yield from self._follow(case, whole=len(begun) == len(found["processes"]))
+
+    def _follow(self, case, whole):
+        watch = self.watch
+        yield from watch.catch_up()
+        self.settled = True
+        note = yield from folder.load(case.run + "/" + folder.STOPPING, case.nonce)
+        if note is not None:
+            yield from watch.resume(note)
+        elif not whole:
+            yield from watch.order("failure", "keeper", float(case.spec.get("grace_s") or 0))
+        else:
+            yield from watch.after_adoption()
+        yield from watch.follow()
+        if whole:
+            yield from watch.finish()
+        else:
+            yield from watch.clear()
+            yield from case.seal("the shepherd was killed while it started the programs")
+
+    def _before(self, case, found):
+        """The shepherd was killed before any program ran."""
+        self.settled = True
+        over = Over(by="the shepherd was killed before the program started")
+        for name, step in found["stages"].items():
+            code = (step["exit"] or {}).get("code")
+            over = Over(stage=name) if code else over
+        for order in (yield from folder.stops(case.run, case.nonce)):
+            over = Over(why=str(order.get("why")), by=str(order.get("by", "")))
+            break
+        yield from shepherd.end_early(case, over)
+
+
+def _unopened(process):
+    return (process["exit"] or {}).get("by") == "gate"
+
+
+def _member(rank, process):
+    started, leave = process["started"], process["exit"]
+    member = Member("p" + rank, started["pid"], started["start"], int(rank))
+    if leave is not None:
+        member.ended, member.code, member.signal = True, leave.get("code"), leave.get("signal")
+        member.signalled = bool(leave.get("after_signal"))
+    return member

@@ -1,0 +1,65 @@
+"""One attempt in somebody's care: what the shepherd, or the keeper that adopted it, needs at every step."""
+
+from . import folder
+from .effects import Now, Sleep
+
+RETRY_S = 0.5
+
+
+class Over(Exception):
+    """The attempt ends before its programs ran: `why` we stopped it, or the `stage` that failed."""
+
+    def __init__(self, why=None, by="", stage=None):
+        Exception.__init__(self, why or stage)
+        self.why = why
+        self.by = by
+        self.stage = stage
+
+
+class Case:
+    """`who` is "shepherd" or "keeper" and begins the labels; `me` is the process: {"pid", "start", ...} of Self.
+
+    `kin(table)` gives identities that belong to the attempt beside its known programs; `proof` says that having no
+    child proves that nothing of the attempt is left.
+    """
+
+    def __init__(self, paths, attempt, spec, who, me):
+        self.paths = paths
+        self.attempt = attempt
+        self.spec = spec
+        self.who = who
+        self.me = me
+        self.run = paths.run(attempt)
+        self.nonce = spec["nonce"]
+        self.mark = folder.mark(spec, attempt)
+        self.kin = lambda table: set()
+        self.proof = False
+
+    def label(self, name):
+        """The kill-point label of one step."""
+        return "%s.%s" % (self.who, name)
+
+    def put(self, name, value, label):
+        """Writes evidence into the run folder, with the nonce. Raises OSError."""
+        yield from folder.put(self.run, name, dict(value, nonce=self.nonce), self.nonce, self.label(label))
+
+    def record(self, name, value, label):
+        """Writes evidence that must not be lost: tries again for as long as the disk refuses it."""
+        while True:
+            try:
+                yield from self.put(name, value, label)
+                return
+            except OSError:
+                yield Sleep(RETRY_S)
+
+    def seal(self, reason):
+        """Writes that no program will ever start here; we hold the lock. Raises OSError."""
+        yield from folder.write_seal(self.run, reason, self.who, self.who)
+
+    def final(self, **fields):
+        """Writes final.json, the last word on this node."""
+        wall, mono, _ = yield Now()
+        value = {"by_us": fields.get("why") is not None, "why": None, "by": "", "cause": None, "survivors": []}
+        value.update({"stage": None, "usage": {}, "at": wall, "mono": mono, "writer": self.who})
+        value.update(fields)
+        yield from self.record(folder.FINAL, value, "final")

@@ -1,0 +1,72 @@
+"""What a controller orders about attempts: launch, go, stop, and the list of all. Logic only, as generators of effects.
+
+`ask` and `stage` are generator functions that are handed in: one request to the keeper, and the attempt's own copy of the
+code. Every order may be given twice.
+"""
+
+from . import folder, verdict
+
+
+class Refusal(Exception):
+    """An order that cannot be followed, with a stable code."""
+
+    def __init__(self, code, what, why=""):
+        Exception.__init__(self, what)
+        self.code = code
+        self.what = what
+        self.why = why
+
+
+def name(spec):
+    """The attempt of a spec, "JOB.N". Raises ValueError."""
+    attempt = "%s.%s" % (spec["job"], spec["attempt"])
+    folder.split(attempt)
+    return attempt
+
+
+def launch(paths, spec, stage, ask):
+    """Brings an attempt to its start: {"state", "reason", "have"}; the state is launched, already, sealed or need."""
+    attempt = name(spec)
+    facts = yield from folder.facts(paths, attempt)
+    word = verdict.verdict(facts)
+    if word == verdict.NEVER_STARTED:
+        return _state("sealed", verdict.reason(facts))
+    if word != verdict.ABSENT:
+        return _state("already", word)
+    if spec.get("code"):
+        need = yield from stage(spec["code"], paths.job(attempt) + "/src")
+        if need is not None:
+            return _state("need", have=need["need"])
+    if (yield from folder.write_spec(paths, attempt, spec)) == "other":
+        raise Refusal("conflict", "attempt %s is on the node already, from another launch" % attempt, "its nonce differs")
+    reply = yield from _asked(ask, "start", attempt)
+    if reply["state"] == "sealed":
+        return _state("sealed", reply["reason"])
+    return _state("launched" if reply["state"] == "started" else "already", reply["state"])
+
+
+def go(paths, attempt, variables, ask):
+    """Opens the gate of a gang's part on this node; the facts after it."""
+    yield from folder.write_go(paths, attempt, variables)
+    yield from _asked(ask, "poke", attempt)
+    return (yield from folder.facts(paths, attempt))
+
+
+def stop(paths, head, ask):
+    """Writes the stop order and wakes whoever looks after the attempt, the keeper where nobody does; the facts after it."""
+    attempt = head["attempt"]
+    yield from folder.write_stop(paths, attempt, head["k"], head["why"], head["grace_s"], head["by"])
+    yield from _asked(ask, "poke", attempt)
+    return (yield from folder.facts(paths, attempt))
+
+
+def _asked(ask, do, attempt):
+    reply = yield from ask({"do": do, "attempt": attempt})
+    if "error" in reply:
+        error = reply["error"]
+        raise Refusal(error.get("code", "keeper"), error.get("what", ""), error.get("why", ""))
+    return reply
+
+
+def _state(state, reason="", have=None):
+    return {"state": state, "reason": reason, "have": have}

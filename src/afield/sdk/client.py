@@ -1,0 +1,308 @@
+"""Everything that can be asked of a controller, as methods. Finds or starts its process by itself, and outlives it."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from contextlib import closing
+from typing import Any
+from urllib.parse import quote, urlencode
+
+from afield.errors import AfieldError, from_dict
+from afield.sdk.door import Door
+from afield.sdk.http import Connection, Frame, Gone
+
+View = dict[str, Any]
+
+TRIES = 3
+"""How often a request that may be repeated is sent when the server goes away."""
+
+QUICK_S = 0.02
+SLOW_S = 1.0
+
+
+def submit_key() -> str:
+    """A fresh key, to be made before a submission is first sent."""
+    return os.urandom(16).hex()
+
+
+class Patience:
+    """Waits a little longer after each fruitless try, and gives up after ten of them in a row."""
+
+    MOST = 10
+
+    def __init__(self) -> None:
+        self.tries = 0
+
+    def wait(self, error: Gone) -> None:
+        """Wait before the next try. Raises the error when there were too many."""
+        self.tries += 1
+        if self.tries > self.MOST:
+            raise error
+        time.sleep(min(QUICK_S * 2**self.tries, SLOW_S))
+
+
+class Told:
+    """What a follower was told already, so that a break does not repeat it."""
+
+    def __init__(self) -> None:
+        self._job: object = None
+        self._stages: list[object] = []
+
+    def again(self, head: Mapping[str, Any]) -> bool:
+        """Whether this is the very same news; remembers it."""
+        if head["on"] == "job":
+            before, self._job = self._job, head["job"]
+            return bool(before == head["job"])
+        if head["on"] == "stage":
+            if head in self._stages:
+                return True
+            self._stages.append(dict(head))
+        return False
+
+
+class Client:
+    """A client of this user's controller; may be used by several threads.
+
+    Views are plain dictionaries (docs: the API). Everything raises AfieldError. A server that dies is started again:
+    requests that may be repeated are, streams that have a cursor go on from it.
+    """
+
+    def __init__(self, door: Door | None = None) -> None:
+        self._door = door or Door()
+        self._idle: list[Connection] = []
+
+    def __enter__(self) -> Client:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connections; the server stays."""
+        while self._idle:
+            self._idle.pop().close()
+
+    # jobs
+
+    def submit(self, submissions: Sequence[Mapping[str, Any]], *, dry_run: bool = False) -> list[View]:
+        """Submit jobs, all or none; views in the same order. Sending it again after a break makes no second job."""
+        keyed = [{"key": submit_key(), **s} for s in submissions]
+        answer = self._call("POST", "/v1/jobs", {"jobs": keyed, "dry_run": dry_run})
+        return list(answer["jobs"])
+
+    def jobs(self, *, all: bool = False, limit: int = 1000) -> list[View]:
+        """The unfinished jobs, or all; newest first."""
+        query = urlencode({"all": int(all), "limit": limit})
+        return list(self._call("GET", f"/v1/jobs?{query}")["jobs"])
+
+    def job(self, number: int) -> View:
+        """One job. Raises NotFound."""
+        return self._view("GET", f"/v1/jobs/{number}")
+
+    def why(self, number: int) -> View:
+        """Why a job waits: what binds, who holds it, what would start it now."""
+        return self._view("GET", f"/v1/jobs/{number}/why")
+
+    def stop(self, number: int) -> View:
+        """Ask a job to stop; stopping one that has ended changes nothing."""
+        return self._view("POST", f"/v1/jobs/{number}/stop")
+
+    def release(self, number: int) -> View:
+        """Lift a hold."""
+        return self._view("POST", f"/v1/jobs/{number}/release")
+
+    def rerun(self, number: int) -> View:
+        """Submit a job once more as a new one: same code, command, environment and request."""
+        asked = self._view("GET", f"/v1/jobs/{number}/submission")
+        return self.submit([{**asked, "key": submit_key()}])[0]
+
+    def wait(self, number: int, timeout: float | None = None) -> View:
+        """The view of a job once it has ended. Raises TimeoutError after so many seconds."""
+        deadline = None if timeout is None else time.monotonic() + timeout
+        pause = QUICK_S
+        while (view := self.job(number))["outcome"] is None:
+            if deadline is not None:
+                pause = min(pause, deadline - time.monotonic())
+                if pause <= 0:
+                    raise TimeoutError(f"job {number} is {view['phase']}")
+            time.sleep(pause)
+            pause = min(pause * 1.5, SLOW_S)
+        return view
+
+    def output(self, number: int, stream: str = "out", *, rank: int = 0, attempt: int | None = None) -> Iterator[bytes]:
+        """The bytes that we hold of one stream now, in pieces."""
+        query = urlencode({"stream": stream, "rank": rank} | ({} if attempt is None else {"attempt": attempt}))
+        return self._fresh().pieces("GET", f"/v1/jobs/{number}/output?{query}")
+
+    def follow(self, number: int, cursors: dict[str, int] | None = None, *, stay: bool = True) -> Iterator[Frame]:
+        """News and output of a job until its end, across restarts of the server; the last frame is `end`.
+
+        `cursors` (stream to next offset) is kept up to date, so that a later call goes on where this one was left.
+        With `stay` off it ends when all there is now was told.
+        """
+        cursors = {} if cursors is None else cursors
+        patience = Patience()
+        told = Told()
+        while True:
+            query = urlencode({"cursors": json.dumps(cursors), "follow": int(stay)})
+            try:
+                with closing(self._fresh().frames("GET", f"/v1/jobs/{number}/follow?{query}")) as frames:
+                    for head, data in frames:
+                        if head["on"] == "leaving":
+                            break
+                        patience.tries = 0
+                        _raise_error(head)
+                        if not told.again(head):
+                            yield head, data
+                        if head["on"] == "out":
+                            cursors[head["key"]] = head["cursor"]
+                        if head["on"] == "end":
+                            return
+                patience.wait(Gone("afield's server left in the middle"))
+            except Gone as error:
+                patience.wait(error)
+
+    def results(self, number: int, have: Mapping[str, Sequence[int]]) -> Generator[Frame, None, None]:
+        """The result files that `have` (path to size and mtime in ns) does not match, once; the last frame is `done`.
+
+        Raises Gone when the server goes away in the middle: ask again with what came.
+        """
+        body = {"have": {path: list(mark) for path, mark in have.items()}}
+        for head, data in self._fresh().frames("POST", f"/v1/jobs/{number}/results", body):
+            if head["on"] == "leaving":
+                break
+            _raise_error(head)
+            yield head, data
+            if head["on"] == "done":
+                return
+        raise Gone("afield's server left in the middle")
+
+    # nodes
+
+    def nodes(self) -> list[View]:
+        """All nodes."""
+        return list(self._call("GET", "/v1/nodes")["nodes"])
+
+    def node(self, name: str) -> View:
+        """One node. Raises NotFound."""
+        return self._view("GET", _node(name))
+
+    def add_node(self, spec: Mapping[str, Any]) -> View:
+        """Add a node after reaching it; `target` is what ssh connects to. Raises Conflict, Unreachable."""
+        return self._view("POST", "/v1/nodes", dict(spec), tries=1)
+
+    def set_node(self, name: str, changes: Mapping[str, Any]) -> View:
+        """Change what a person may say of a node."""
+        return self._view("PATCH", _node(name), dict(changes))
+
+    def remove_node(self, name: str, *, force: bool = False) -> View:
+        """Forget a node. Raises NotAllowed while a job runs on it, unless forced."""
+        return self._view("DELETE", f"{_node(name)}?force={int(force)}", tries=1)
+
+    def probe_node(self, name: str) -> View:
+        """Ask a node for its facts now."""
+        return self._view("POST", f"{_node(name)}/probe")
+
+    def shell(self, name: str) -> View:
+        """The commands that give a person a shell on a node (`argv`) and a login to it (`login`)."""
+        return self._view("GET", f"{_node(name)}/shell")
+
+    def execute(
+        self, nodes: Sequence[str] | None, argv: Sequence[str], variables: Mapping[str, str] | None = None
+    ) -> Iterator[Frame]:
+        """Run a command on nodes, None for all; frames come as they are, the last is `done`. Never sent twice."""
+        named = None if nodes is None else list(nodes)
+        body = {"nodes": named, "argv": list(argv), "variables": dict(variables or {})}
+        for head, data in self._fresh().frames("POST", "/v1/exec", body):
+            if head["on"] == "error" and "node" not in head:
+                _raise_error(head)
+            yield head, data
+            if head["on"] == "done":
+                return
+        raise Gone("afield's server left in the middle")
+
+    # the server
+
+    def events(self, since: int = 0) -> Iterator[View]:
+        """The log after a cursor, then live, across restarts of the server."""
+        patience = Patience()
+        while True:
+            try:
+                for event in _events(self._fresh().pieces("GET", f"/v1/events?since={since}")):
+                    patience.tries = 0
+                    yield event
+                    since = int(event["seq"])
+                patience.wait(Gone("afield's server left in the middle"))
+            except Gone as error:
+                patience.wait(error)
+
+    def overview(self) -> View:
+        """Everything on one screen."""
+        return self._view("GET", "/v1/overview")
+
+    def hello(self) -> View:
+        """Who answers."""
+        return self._view("GET", "/v1/hello")
+
+    def leave(self) -> bool:
+        """Ask the server that runs now, if any, to leave; whether it has. No job is touched."""
+        connection = self._door.knock()
+        if connection is not None:
+            connection.call("POST", "/v1/leave")
+            connection.close()
+        return self._door.wait_gone()
+
+    # inside
+
+    def _view(self, method: str, path: str, body: Any = None, *, tries: int = TRIES) -> View:
+        view: View = self._call(method, path, body, tries=tries)
+        return view
+
+    def _call(self, method: str, path: str, body: Any = None, *, tries: int = TRIES) -> Any:
+        while True:
+            tries -= 1
+            connection = self._take()
+            try:
+                answer = connection.call(method, path, body)
+            except Gone:
+                if not tries:
+                    raise
+                continue
+            except AfieldError:
+                self._idle.append(connection)
+                raise
+            self._idle.append(connection)
+            return answer
+
+    def _take(self) -> Connection:
+        while self._idle:
+            connection = self._idle.pop()
+            if not connection.hung_up:
+                return connection
+            connection.close()
+        return self._fresh()
+
+    def _fresh(self) -> Connection:
+        return self._door.open()
+
+
+def _node(name: str) -> str:
+    return f"/v1/nodes/{quote(name, safe='')}"
+
+
+def _raise_error(head: Mapping[str, Any]) -> None:
+    if head["on"] == "error":
+        raise from_dict(head["error"])
+
+
+def _events(pieces: Iterator[bytes]) -> Iterator[View]:
+    rest = b""
+    for piece in pieces:
+        *blocks, rest = (rest + piece).split(b"\n\n")
+        for block in blocks:
+            data = b"\n".join(line[6:] for line in block.split(b"\n") if line.startswith(b"data: "))
+            if data:
+                yield json.loads(data)

@@ -1,0 +1,110 @@
+"""The HTTP API as one ASGI application."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, FastAPI, Header, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import Response
+from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp
+
+from afield.build import VERSION
+from afield.errors import AfieldError, Fault, NotFound, UsageError
+from afield.server import schema
+from afield.server.answer import EVENTS, Json, Stream, failure, server_sent
+from afield.server.desk import Desk
+from afield.server.guard import Guard
+from afield.server.jobs import JobRoutes
+from afield.server.nodes import NodeRoutes
+
+
+class ServerRoutes:
+    """The server itself: who it is, how it leaves, what happens in it."""
+
+    def __init__(self, desk: Desk) -> None:
+        self._desk = desk
+
+    def router(self) -> APIRouter:
+        """The addresses."""
+        router = APIRouter(prefix="/v1", tags=["server"], default_response_class=Json)
+        add = router.add_api_route
+        add("/hello", self.hello, methods=["GET"], response_model=schema.Hello)
+        add("/leave", self.leave, methods=["POST"], response_model=schema.Nothing)
+        add("/overview", self.overview, methods=["GET"], response_model=dict[str, Any])
+        add("/events", self.events, methods=["GET"], response_class=Response, responses=_EVENTS)
+        return router
+
+    async def hello(self) -> Response:
+        """Who answers; asked without a token."""
+        return Json(self._desk.hello())
+
+    async def leave(self) -> Response:
+        """Take no new requests, let the open ones end, and exit. No job is touched."""
+        self._desk.leaving.set()
+        return Json({})
+
+    async def overview(self) -> Response:
+        """Everything on one screen."""
+        return Json(self._desk.controller.overview())
+
+    async def events(
+        self, since: schema.Offset = 0, last_event_id: Annotated[schema.Offset | None, Header()] = None
+    ) -> Response:
+        """The log after a cursor, then live, as server-sent events; `Last-Event-ID` is the newer cursor."""
+        source = self._desk.controller.events(since if last_event_id is None else last_event_id)
+        return Stream(server_sent(source), EVENTS, self._desk.leaving)
+
+
+_EVENTS: dict[int | str, dict[str, Any]] = {200: {"content": {EVENTS: {}}, "description": "events as they come"}}
+
+
+def api(desk: Desk) -> FastAPI:
+    """The API without its guard; `openapi()` describes it."""
+    app = FastAPI(
+        title="afield",
+        version=VERSION,
+        openapi_url="/v1/openapi.json",
+        docs_url=None,
+        redoc_url=None,
+        responses={"4XX": {"model": schema.Failure}, "5XX": {"model": schema.Failure}},
+    )
+    for routes in (ServerRoutes(desk), JobRoutes(desk), NodeRoutes(desk)):
+        app.include_router(routes.router())
+    app.add_exception_handler(AfieldError, _told)
+    app.add_exception_handler(RequestValidationError, _unreadable)
+    app.add_exception_handler(HTTPException, _no_address)
+    app.add_exception_handler(Exception, _fault)
+    return app
+
+
+def guarded(desk: Desk) -> ASGIApp:
+    """What uvicorn serves."""
+    return Guard(api(desk), desk)
+
+
+async def _told(_: Request, error: Exception) -> Response:
+    assert isinstance(error, AfieldError)
+    return failure(error)
+
+
+async def _unreadable(_: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)
+    first = error.errors()[0]
+    where, *path = (str(part) for part in first["loc"])
+    what = f"the {where} is not right at {'.'.join(path)}" if path else f"the {where} cannot be read"
+    return failure(UsageError(what, why=str(first["msg"])))
+
+
+async def _no_address(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    asked = f"{request.method} {request.url.path}"
+    if error.status_code == 404:
+        return failure(NotFound(f"there is nothing at {asked}"))
+    return failure(UsageError(f"{asked} cannot be done", why=str(error.detail)), error.status_code)
+
+
+async def _fault(_: Request, error: Exception) -> Response:
+    why = f"{type(error).__name__}: {error}"
+    return failure(Fault("afield met a bug of its own", why=why, hints=["the end of server.log has the whole story"]))

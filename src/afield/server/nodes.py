@@ -1,0 +1,70 @@
+"""What is asked about nodes, and of nodes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import APIRouter
+from fastapi.responses import Response
+
+from afield.errors import UsageError
+from afield.server import schema
+from afield.server.answer import FRAMES, Json, Stream, frames
+from afield.server.desk import Desk
+from afield.server.jobs import SCHEMA, STREAM
+
+
+class NodeRoutes:
+    """The fleet, and commands on it."""
+
+    def __init__(self, desk: Desk) -> None:
+        self._desk = desk
+
+    def router(self) -> APIRouter:
+        """The addresses."""
+        router = APIRouter(prefix="/v1", tags=["nodes"], default_response_class=Json)
+        add = router.add_api_route
+        add("/nodes", self.nodes, methods=["GET"], response_model=schema.Nodes)
+        add("/nodes", self.add, methods=["POST"], response_model=schema.NodeView)
+        add("/nodes/{name}", self.node, methods=["GET"], response_model=schema.NodeView)
+        add("/nodes/{name}", self.set, methods=["PATCH"], response_model=schema.NodeView)
+        add("/nodes/{name}", self.remove, methods=["DELETE"], response_model=schema.NodeView)
+        add("/nodes/{name}/probe", self.probe, methods=["POST"], response_model=schema.NodeView)
+        add("/nodes/{name}/shell", self.shell, methods=["GET"], response_model=schema.Shell)
+        add("/exec", self.execute, methods=["POST"], response_class=Response, responses=STREAM)
+        return router
+
+    async def nodes(self) -> Response:
+        """All nodes."""
+        return Json({"schema": SCHEMA, "nodes": self._desk.controller.fleet.all()})
+
+    async def add(self, body: dict[str, Any]) -> Response:
+        """Add a node after reaching it; the fields are those of the backend, `target` for ssh."""
+        return Json(await self._desk.controller.fleet.add(body))
+
+    async def node(self, name: str) -> Response:
+        """One node."""
+        return Json(self._desk.controller.fleet.view(name))
+
+    async def set(self, name: str, body: dict[str, Any]) -> Response:
+        """Change what a person may say of a node."""
+        return Json(await self._desk.controller.fleet.set(name, body))
+
+    async def remove(self, name: str, force: bool = False) -> Response:
+        """Forget a node; refused while a job runs on it, unless forced."""
+        return Json(await self._desk.controller.fleet.remove(name, force=force))
+
+    async def probe(self, name: str) -> Response:
+        """Ask a node for its facts now."""
+        return Json(await self._desk.controller.fleet.probe(name))
+
+    async def shell(self, name: str) -> Response:
+        """The commands for the caller's own terminal."""
+        return Json(self._desk.controller.fleet.shell(name))
+
+    async def execute(self, body: schema.ExecuteBody) -> Response:
+        """Run a command on nodes; output and exits come as frames. It ends with its caller."""
+        if any("\0" in text for text in [*body.argv, *body.variables, *body.variables.values()]):
+            raise UsageError("arguments and variables cannot hold a NUL byte")
+        source = self._desk.controller.fleet.execute(body.nodes, body.argv, body.variables)
+        return Stream(frames(source), FRAMES)

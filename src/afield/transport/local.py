@@ -1,0 +1,42 @@
+"""This machine as a node: its runner is a child of ours in a session of its own."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping
+
+from afield.errors import AfieldError, Unreachable
+from afield.transport import command
+from afield.transport.carrier import Carrier
+from afield.transport.link import Link
+from afield.transport.start import Failed, start
+
+
+class Local:
+    """The way to this machine. `environment` replaces that of this process for the runner."""
+
+    name = "local"
+
+    def __init__(self, environment: Mapping[str, str] | None = None) -> None:
+        self._environment = environment
+
+    async def open(self, store: str) -> Link:
+        """A link to this machine's runner. Raises Unreachable, for instance when the home folder cannot be written."""
+        carrier = Carrier(command.local_argv(sys.executable or "python3"), self._environment)
+        return await start("this machine", store, carrier, _explain)
+
+    def shell_argv(self) -> list[str]:
+        """A login shell."""
+        return [os.environ.get("SHELL") or "/bin/sh", "-l"]
+
+    def login_argv(self) -> list[str] | None:
+        """Nobody logs in."""
+        return None
+
+
+async def _explain(failed: Failed) -> AfieldError:
+    lines = (failed.stderr or failed.output).splitlines()
+    return Unreachable(
+        "the runner of this machine did not start", why=lines[-1] if lines else f"status {failed.status}"
+    )

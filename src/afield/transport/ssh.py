@@ -1,0 +1,101 @@
+"""OpenSSH's own client as the carrier, so that the user's config, jumps, agents, hardware keys and second factors work.
+
+The connection of a link is a control master: shells and forwards are channels of it. Where a person has logged in before
+(`login_argv`), the link is itself a channel of that person's master, at the same control path.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from afield.errors import UsageError
+from afield.transport import refusal, reap
+from afield.transport.carrier import Carrier
+from afield.transport.command import COMMAND
+from afield.transport.link import Link
+from afield.transport.start import start
+
+# ssh binds "PATH.16 random characters" first; the kernel takes 107 bytes.
+_PATH_LIMIT = 90
+_ALWAYS = (
+    *("-o", "ForwardAgent=no", "-o", "ForwardX11=no", "-o", "ClearAllForwardings=yes", "-o", "PermitLocalCommand=no"),
+    *("-o", "RemoteCommand=none", "-o", "ServerAliveInterval=10", "-o", "ServerAliveCountMax=3"),
+)
+
+
+class Ssh:
+    """The way to one ssh host.
+
+    `target` as the user would write it after `ssh`; `control` is the private folder for control sockets; `config` replaces
+    the user's ssh config file; `agent` is the caller's SSH_AUTH_SOCK.
+    """
+
+    name = "ssh"
+
+    def __init__(self, target: str, *, control: Path, config: str | None = None, agent: str = "") -> None:
+        if not target or target.startswith("-"):
+            raise UsageError(
+                f"not an ssh host: {target!r}", hints=["write it as you would after ssh: name, or user@name"]
+            )
+        self.target = target
+        self._config = config
+        self._agent = agent
+        self._folder = control
+        name = hashlib.sha256(f"{config or ''}\n{target}".encode()).hexdigest()[:16]
+        self.control = control / name
+        if len(os.fsencode(self.control)) > _PATH_LIMIT:
+            raise UsageError(
+                f"the folder for control sockets has too long a path: {control}",
+                why=f"with the socket's name it may have {_PATH_LIMIT} bytes",
+                hints=["set XDG_RUNTIME_DIR to a shorter folder"],
+            )
+
+    async def open(self, store: str) -> Link:
+        """A link to the host's runner. Raises Unreachable with a code that says what would help."""
+        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        try:
+            carrier = Carrier(self.link_argv(), self._environment())
+        except FileNotFoundError:
+            raise refusal.no_client() from None
+        reap.note(self._folder, carrier)
+        return await start(self.target, store, carrier, self._explain)
+
+    def link_argv(self) -> list[str]:
+        """The command that carries a link; never asks anybody anything."""
+        quiet = ("-T", "-o", "BatchMode=yes", "-o", "LogLevel=ERROR", "-o", "ConnectTimeout=15")
+        return [*self._ssh("auto"), *quiet, "--", self.target, COMMAND]
+
+    def shell_argv(self) -> list[str]:
+        """A terminal on the host; a channel of the open connection where there is one."""
+        return [*self._ssh("no"), "-t", "--", self.target]
+
+    def login_argv(self) -> list[str] | None:
+        """Logs in once, in the user's own terminal, and leaves a connection in the background for links to use."""
+        return [*self._ssh("yes"), "-N", "-f", "--", self.target]
+
+    def logout_argv(self) -> list[str]:
+        """Ends the connection that `login_argv` left."""
+        return [*self._ssh("no"), "-O", "exit", "--", self.target]
+
+    async def check(self) -> bool:
+        """Whether a connection is open at the control path."""
+        argv = [*self._ssh("no"), "-O", "check", "--", self.target]
+        quiet = asyncio.subprocess.DEVNULL
+        process = await asyncio.create_subprocess_exec(*argv, stdin=quiet, stdout=quiet, stderr=quiet)
+        return await process.wait() == 0
+
+    def _ssh(self, master: str) -> Sequence[str]:
+        config = ("-F", self._config) if self._config else ()
+        path = str(self.control).replace("%", "%%")
+        control = ("-o", f"ControlMaster={master}", "-o", f"ControlPath={path}", "-o", "ControlPersist=no")
+        return ("ssh", *config, *control, *_ALWAYS)
+
+    def _environment(self) -> dict[str, str] | None:
+        return {**os.environ, "SSH_AUTH_SOCK": self._agent} if self._agent else None
+
+    async def _explain(self, failed: refusal.Failed) -> refusal.AfieldError:
+        return await refusal.explain(self.target, self._config, failed)

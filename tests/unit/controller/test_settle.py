@@ -1,0 +1,118 @@
+"""What follows from run folders: a table of facts, and the events and orders that they mean."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from afield.controller.settle import assess
+from afield.model.attempt import Attempt, Placement, State, Why
+from afield.model.event import AttemptExited, AttemptGone, AttemptStarted, NeverStarted, PrepareFailed
+from afield.model.ids import AttemptId, JobNumber, NodeName, Nonce
+from afield.model.task import End
+
+A, B = NodeName("a"), NodeName("b")
+
+
+def facts(**changes: Any) -> dict[str, Any]:
+    base: dict[str, Any] = {
+        "spec": True,
+        "sealed": None,
+        "lock": "held",
+        "boot": "b1",
+        "ready": None,
+        "final": None,
+        "acked": False,
+        "stops": 0,
+        "stages": {},
+        "processes": {},
+    }
+    return {**base, **changes}
+
+
+def process(*, code: int | None = None, signal: int | None = None, alive: bool = False) -> dict[str, Any]:
+    ended = None if code is None and signal is None else {"code": code, "signal": signal, "by": "shepherd"}
+    return {"started": {"boot": "b1", "pid": 1, "start": 1}, "exit": ended, "alive": alive, "out": 0, "err": 0}
+
+
+def final(**changes: Any) -> dict[str, Any]:
+    return {"by_us": False, "why": None, "cause": None, "survivors": [], "stage": None, **changes}
+
+
+def attempt(*nodes: NodeName, state: State = State.PREPARING, why: Why | None = None) -> Attempt:
+    placements = tuple(Placement(rank=i, group=0, index=i, node=n) for i, n in enumerate(nodes))
+    return Attempt(AttemptId(JobNumber(1), 1), Nonce("n"), placements, placed_at=0.0, state=state, why=why)
+
+
+def test_success_is_started_and_exited() -> None:
+    told = assess(attempt(A), End.ALL, {A: facts(lock="free", processes={"0": process(code=0)}, final=final())})
+    assert [type(e) for e in told.events] == [AttemptStarted, AttemptExited]
+    assert told.orders == []
+
+
+def test_a_silent_node_proves_nothing() -> None:
+    told = assess(attempt(A, state=State.RUNNING), End.ALL, {})
+    assert told.events == []
+    assert told.orders == []
+
+
+def test_absent_is_launched_unless_it_is_to_stop() -> None:
+    nothing = facts(spec=False, lock="none")
+    assert [o.verb for o in assess(attempt(A), End.ALL, {A: nothing}).orders] == ["launch"]
+    stopping = attempt(A, state=State.STOPPING, why=Why.USER)
+    assert [o.verb for o in assess(stopping, End.ALL, {A: nothing}).orders] == ["seal"]
+
+
+def test_sealed_without_start_never_started() -> None:
+    sealed = facts(lock="free", sealed={"reason": "device gpu0 is held by pid 7", "by": "shepherd"})
+    (event,) = assess(attempt(A), End.ALL, {A: sealed}).events
+    assert event == NeverStarted(AttemptId(JobNumber(1), 1), "a: device gpu0 is held by pid 7")
+
+
+def test_code_that_cannot_be_sent_is_a_failed_setup() -> None:
+    sealed = facts(lock="free", sealed={"reason": "x", "by": "link"})
+    (event,) = assess(attempt(A), End.ALL, {A: sealed}, broken="the disk is full").events
+    assert isinstance(event, PrepareFailed)
+    assert event.detail == "the disk is full"
+
+
+def test_dead_is_gone_with_its_reason() -> None:
+    dead = facts(lock="free", sealed={"reason": "x", "by": "link"}, processes={"0": process()}, boot="b2")
+    events = assess(attempt(A, state=State.RUNNING), End.ALL, {A: dead}).events
+    assert isinstance(events[-1], AttemptGone)
+    assert events[-1].evidence == "a: reboot"
+
+
+def test_a_gang_goes_when_all_are_ready() -> None:
+    ready = facts(ready={"port": 1})
+    assert assess(attempt(A, B), End.ALL, {A: ready}).orders == []
+    told = assess(attempt(A, B), End.ALL, {A: ready, B: ready})
+    assert [(o.verb, o.node) for o in told.orders] == [("go", A), ("go", B)]
+
+
+def test_one_failed_node_stops_the_others_and_is_the_cause() -> None:
+    failed = facts(lock="free", processes={"0": process(code=3)}, final=final(cause=0))
+    live = facts(processes={"1": process(alive=True)})
+    told = assess(attempt(A, B, state=State.RUNNING), End.ALL, {A: failed, B: live})
+    assert [(o.verb, o.node, o.why) for o in told.orders] == [("stop", B, "failure")]
+    stopped = facts(lock="free", processes={"1": process(signal=15)}, final=final(by_us=True, why="failure"))
+    events = assess(attempt(A, B, state=State.RUNNING), End.ALL, {A: failed, B: stopped}).events
+    assert isinstance(events[-1], AttemptExited)
+    assert (events[-1].cause, events[-1].why, events[-1].by_us) == (0, Why.FAILURE, True)
+
+
+def test_a_gang_that_cannot_start_everywhere_starts_nowhere() -> None:
+    sealed = facts(lock="free", sealed={"reason": "device busy", "by": "shepherd"})
+    told = assess(attempt(A, B), End.ALL, {A: sealed, B: facts(ready={})})
+    assert [(o.verb, o.node) for o in told.orders] == [("stop", B)]
+    assert told.events == []
+
+
+def test_a_lost_watcher_is_sealed_before_it_is_judged() -> None:
+    (order,) = assess(attempt(A, state=State.RUNNING), End.ALL, {A: facts(lock="free", processes={"0": process()})}).orders
+    assert order.verb == "seal"
+
+
+def test_a_stop_is_ordered_where_something_lives() -> None:
+    live = facts(processes={"0": process(alive=True)})
+    told = assess(attempt(A, state=State.STOPPING, why=Why.USER), End.ALL, {A: live})
+    assert [(o.verb, o.why) for o in told.orders] == [("stop", "user")]
