@@ -38,7 +38,7 @@ class Folders:
             raise UsageError(
                 f"the path of the socket is too long: {self.socket}",
                 why=f"a Unix socket's path has at most {SOCKET_PATH_LIMIT} bytes",
-                hints=["set XDG_RUNTIME_DIR to a shorter folder"],
+                hints=["set AFIELD_RUNTIME_DIR to a shorter folder"],
             )
 
     def check(self) -> None:
@@ -52,7 +52,7 @@ class Folders:
                 raise NotAllowed(
                     f"{folder} is not a folder of yours alone",
                     why=f"owner {found.st_uid}, mode {stat.S_IMODE(found.st_mode):04o}: others could pose as afield",
-                    hints=["remove it, or set XDG_RUNTIME_DIR to a folder of yours with mode 0700"],
+                    hints=["remove it, or set AFIELD_RUNTIME_DIR to a folder of yours with mode 0700"],
                 )
 
 
@@ -71,6 +71,9 @@ def cache_folder() -> str:
 
 
 def _runtime_base() -> str:
+    """$AFIELD_RUNTIME_DIR, else the session's runtime folder, else one of our own."""
+    if "AFIELD_RUNTIME_DIR" in os.environ:
+        return os.path.abspath(os.environ["AFIELD_RUNTIME_DIR"])
     given = os.environ.get("XDG_RUNTIME_DIR", "")
     if given and os.path.isdir(given) and os.access(given, os.W_OK | os.X_OK):
         return given

@@ -126,7 +126,7 @@ def test_a_server_of_another_runtime_folder_is_found(place: Place, monkeypatch: 
     pid = place.client.hello()["pid"]
     other = place.state.parent / "other"
     other.mkdir(mode=0o700)
-    monkeypatch.setenv("XDG_RUNTIME_DIR", str(other))
+    monkeypatch.setenv("AFIELD_RUNTIME_DIR", str(other))
     elsewhere = Client(Door(Folders(str(place.state)), ["false"]))
     assert elsewhere.hello()["pid"] == pid
     assert elsewhere.jobs() == []

@@ -19,15 +19,23 @@ def server():
         yield listener
 
 
+def connect(proxy):
+    return socket.create_connection((proxy.address, proxy.port), timeout=10)
+
+
 @pytest.fixture
 def ends(server):
     """(proxy, client's socket, server's socket), connected through the proxy."""
-    with Proxy(*server.getsockname()) as proxy:
-        with socket.create_connection((proxy.address, proxy.port), timeout=10) as client:
-            other, _ = server.accept()
-            other.settimeout(10)
-            with other:
-                yield proxy, client, other
+    with Proxy(*server.getsockname()) as proxy, connect(proxy) as client:
+        other, _ = server.accept()
+        other.settimeout(10)
+        with other:
+            yield proxy, client, other
+
+
+def send_until_cut(end):
+    while True:
+        end.sendall(b"x" * 100_000)
 
 
 def receive(end, count):
@@ -55,7 +63,7 @@ def test_a_black_hole_holds_everything_back_until_it_heals(ends, server):
     proxy, client, other = ends
     proxy.blackhole()
     client.sendall(b"lost?")
-    with socket.create_connection((proxy.address, proxy.port), timeout=10) as second:
+    with connect(proxy) as second:
         second.sendall(b"anyone?")
         ready, _, _ = select.select([client, other, second, server], [], [], 0.3)
         assert ready == []
@@ -72,22 +80,20 @@ def test_a_reset_ends_old_and_new_connections(ends):
     for end in (client, other):
         with pytest.raises(ConnectionResetError):
             end.recv(1)
-    with socket.create_connection((proxy.address, proxy.port), timeout=10) as second:
-        with pytest.raises(ConnectionResetError):
-            second.recv(1)
+    with connect(proxy) as second, pytest.raises(ConnectionResetError):
+        second.recv(1)
 
 
 @pytest.mark.parametrize("count", [0, 1, 70_000])
 def test_a_cut_lets_exactly_so_many_bytes_pass_and_then_recovers(server, count):
     with Proxy(*server.getsockname()) as proxy:
-        with socket.create_connection((proxy.address, proxy.port), timeout=10) as client:
+        with connect(proxy) as client:
             other, _ = server.accept()
             proxy.cut_after(count, towards="server")
             with other, pytest.raises(ConnectionError):
-                while True:
-                    client.sendall(b"x" * 100_000)
+                send_until_cut(client)
         assert proxy.passed() == (0, count)
-        with socket.create_connection((proxy.address, proxy.port), timeout=10) as client:
+        with connect(proxy) as client:
             other, _ = server.accept()
             with other:
                 client.sendall(b"again")
@@ -96,7 +102,7 @@ def test_a_cut_lets_exactly_so_many_bytes_pass_and_then_recovers(server, count):
 
 def test_delayed_bytes_keep_their_order_when_the_delay_ends(ends):
     proxy, client, other = ends
-    proxy.delay(0.3)
+    proxy.delay(0.6)
     client.sendall(b"first")
     assert select.select([other], [], [], 0.1)[0] == []
     proxy.forward()

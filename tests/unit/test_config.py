@@ -165,14 +165,16 @@ def test_pyproject_of_somebody_else_is_not_even_parsed(root: Path) -> None:
 def test_import_needs_no_reader_of_files() -> None:
     code = "import sys, afield.config; print(*sorted(sys.modules))"
     loaded = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout.split()
-    assert not {"tomllib", "difflib", "platformdirs", "pydantic", "asyncio", "subprocess", "json"} & set(loaded)
+    assert not {"tomllib", "difflib", "platformdirs", "pathlib", "pydantic", "asyncio", "subprocess", "json"} & set(
+        loaded
+    )
 
 
 def test_user_folder_follows_the_rules(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.delenv("AFIELD_CONFIG_DIR", raising=False)
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
-    assert config.config_folder() == tmp_path / "afield"
+    assert config.config_folder() == str(tmp_path / "afield")
     monkeypatch.delenv("XDG_CONFIG_HOME")
     monkeypatch.setenv("HOME", str(tmp_path))
-    assert config.config_folder() == tmp_path / ".config" / "afield"
+    assert config.config_folder() == str(tmp_path / ".config" / "afield")
     assert config.folders().state

@@ -9,14 +9,20 @@ Every command pays for these imports: the TOML reader and the words for mistakes
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from afield.config.files import Origin, config_folder
 from afield.config.keys import KEYS, VARIABLES, Key, Kind
 from afield.config.layers import Settings, load
-from afield.folders import Folders
+
+if TYPE_CHECKING:
+    from afield.folders import Folders
 
 __all__ = ["KEYS", "VARIABLES", "Key", "Kind", "Origin", "Settings", "config_folder", "folders", "load"]
 
 
 def folders() -> Folders:
     """Where the controller of this user keeps its things."""
+    from afield.folders import Folders  # noqa: PLC0415 3 ms that reading settings does not need
+
     return Folders()

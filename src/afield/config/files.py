@@ -5,20 +5,20 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from afield.errors import UsageError
+
+if TYPE_CHECKING:
+    from pathlib import Path  # 3 ms to load
 
 _LINE = re.compile(r"""\s*(?:\[\[?\s*(?P<table>[^\]]+?)\s*\]|(?P<key>[\w.'"-][\w.'" -]*?)\s*=)""")
 
 _LAYERS = MappingProxyType({1: "local", 2: "project", 3: "user"})
 
 
-@dataclass(frozen=True, slots=True)
-class Origin:
+class Origin(NamedTuple):
     """Where a value comes from; `rank` orders the layers, 0 is the highest."""
 
     layer: str
@@ -33,11 +33,10 @@ class Origin:
 DEFAULT = Origin("default", 9)
 
 
-@dataclass(frozen=True, slots=True)
-class Layer:
+class Layer(NamedTuple):
     """What one file says, and the line of each key and table by their dotted names."""
 
-    file: Path
+    file: str
     rank: int
     values: Mapping[str, Any]
     lines: Mapping[tuple[str, ...], int]
@@ -46,33 +45,34 @@ class Layer:
     def origin(self, name: str) -> Origin:
         """Where a key such as `gpus` or `env.SEED` stands."""
         line = self.lines.get((*self.prefix, *name.split(".")), 1)
-        return Origin(_LAYERS[self.rank], self.rank, str(self.file), line)
+        return Origin(_LAYERS[self.rank], self.rank, self.file, line)
 
 
-def config_folder() -> Path:
+def config_folder() -> str:
     """$AFIELD_CONFIG_DIR, else the user's configuration folder by the XDG rules."""
-    given = os.environ.get("AFIELD_CONFIG_DIR")
-    return Path(given) if given else Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config") / "afield"
+    base = os.environ.get("XDG_CONFIG_HOME") or os.path.expanduser("~/.config")
+    return os.environ.get("AFIELD_CONFIG_DIR") or os.path.join(base, "afield")
 
 
-def names(root: Path | None) -> Iterator[Path]:
+def names(root: Path | None) -> Iterator[str]:
     """The files of a workspace and of the user, highest first; they need not exist."""
     if root is not None:
-        project = root / "afield.toml"
-        yield root / "afield.local.toml"
-        yield project if project.exists() else root / "pyproject.toml"
-    yield config_folder() / "config.toml"
+        project = os.path.join(root, "afield.toml")
+        yield os.path.join(root, "afield.local.toml")
+        yield project if os.path.exists(project) else os.path.join(root, "pyproject.toml")
+    yield os.path.join(config_folder(), "config.toml")
 
 
-def read(file: Path, rank: int) -> Layer | None:
+def read(file: str, rank: int) -> Layer | None:
     """The settings in a file; None for one that is not there or says nothing. Raises UsageError with the line."""
     try:
-        text = file.read_text(encoding="utf-8")
+        with open(file, encoding="utf-8") as opened:
+            text = opened.read()
     except FileNotFoundError:
         return None
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"{file} cannot be read", why=str(error)) from error
-    if file.name != "pyproject.toml":
+    if os.path.basename(file) != "pyproject.toml":
         return Layer(file, rank, _toml(text, file), _lines(text))
     # Most projects say nothing about us in a file that may be long.
     if "afield" not in text:
@@ -85,7 +85,7 @@ def read(file: Path, rank: int) -> Layer | None:
     return layer
 
 
-def _toml(text: str, file: Path) -> dict[str, Any]:
+def _toml(text: str, file: str) -> dict[str, Any]:
     import tomllib  # noqa: PLC0415 2.5 ms that only those with a file pay
 
     try:

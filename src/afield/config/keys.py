@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
 from types import MappingProxyType
+from typing import NamedTuple
 
 
 class Kind(StrEnum):
@@ -19,8 +19,7 @@ class Kind(StrEnum):
     VARIABLES = "a table of texts, or a list of K=V and K"
 
 
-@dataclass(frozen=True, slots=True)
-class Key:
+class Key(NamedTuple):
     """One setting: the same word in the file, as a flag and as a keyword. `choices` empty means anything."""
 
     name: str

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from afield.config import files, values
 from afield.config.files import DEFAULT, Origin
 from afield.config.keys import BY_NAME, KEYS, Kind
 from afield.errors import UsageError
+
+if TYPE_CHECKING:
+    from pathlib import Path  # 3 ms to load
 
 
 @dataclass(frozen=True, slots=True)

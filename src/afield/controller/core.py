@@ -21,7 +21,7 @@ from afield.controller.follow import Frame, News, Sources, follow
 from afield.controller.launch import Launcher, machine_line
 from afield.controller.results import Have, results
 from afield.controller.session import Session
-from afield.controller.settle import Order, assess
+from afield.controller.settle import Order, assess, concluded
 from afield.controller.submit import Intake, Submission
 from afield.controller.watch import Watch
 from afield.errors import NotFound, StoreRefused
@@ -247,7 +247,7 @@ class Controller:
             if attempt.live and attempt.state is not State.PLACED:
                 tracker = self._watch.tracker(id)
                 found = assess(attempt, job.task.end, tracker.known, tracker.broken)
-                events += [self._quoted(e) for e in found.events]
+                events += concluded(job, [self._quoted(e) for e in found.events])
                 for order in found.orders:
                     self._effects.order(job, attempt, order, self._fields(attempt, order))
         if events:

@@ -10,9 +10,22 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from afield.model.attempt import Attempt, Exited, State, Why
-from afield.model.event import AttemptExited, AttemptGone, AttemptStarted, Event, NeverStarted, PrepareFailed
+from afield.model.event import (
+    AttemptExited,
+    AttemptGone,
+    AttemptStarted,
+    Event,
+    JobDecided,
+    NeverStarted,
+    PrepareFailed,
+    Record,
+)
 from afield.model.ids import NodeName
+from afield.model.job import Job
+from afield.model.machine import fold
 from afield.model.task import End
+from afield.model.world import World
+from afield.plan.retry import Over, judge
 from afield.runner import verdict
 
 Facts = Mapping[str, Any]
@@ -150,3 +163,15 @@ def _setup_failed(attempt: Attempt, words: Mapping[NodeName, str], known: Mappin
     ended = (known[node].get("stages", {}).get(stage) or {}).get("exit") or {}
     status = f"exit code {ended['code']}" if ended.get("code") is not None else f"signal {ended.get('signal')}"
     return PrepareFailed(attempt.id, stage=stage, detail=f"{status} on {node}")
+
+
+def concluded(job: Job, events: list[Event]) -> list[Event]:
+    """The events, and the job's decision behind them when they are its end: one transaction, no state in between."""
+    if not events:
+        return events
+    world = World(jobs={job.number: job})
+    for event in events:
+        fold(world, Record(0, 0.0, event))
+    after = world.jobs[job.number]
+    follows = judge(after) if after.live is None else None
+    return [*events, JobDecided(job.number, follows.outcome)] if isinstance(follows, Over) else events

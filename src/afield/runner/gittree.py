@@ -58,6 +58,11 @@ class Tree:
         """The tree's name as git prints it."""
         return self.top[1].hex()
 
+    @property
+    def size(self):
+        """Bytes of all tree objects: some 35 for each file."""
+        return sum(len(raw) for raw in self.folders.values())
+
     def raw(self, path, _name=None):
         """The tree object of the folder at this path."""
         return self.folders[path]

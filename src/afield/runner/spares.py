@@ -160,7 +160,7 @@ def refill(area):
                 held = area.held(PRISTINE)
                 if held is not None and held.lent is not None:
                     held = restore(area, held)
-                small = held is None or len(held.tree.dump()) < SMALL
+                small = held is None or held.tree.size < SMALL
             for name in () if small else SPARES:
                 _fill(area, name)
             area.sweep()
@@ -236,19 +236,21 @@ class _Filling:
 
 
 def _copy(source, target):
-    while True:
-        try:
-            if not os.copy_file_range(source, target, 1 << 30):
-                return
-        except OSError as error:
-            if error.errno not in _NO_RANGES:
-                raise
-            break
+    # Some Pythons and file systems lack ranges, and some answer 0 for a file that has more: the plain way has the last word.
+    try:
+        while _copy_range is not None and _copy_range(source, target, 1 << 30):
+            pass
+    except OSError as error:
+        if error.errno not in _NO_RANGES:
+            raise
     while True:
         data = os.read(source, READ)
         if not data:
             return
         write(target, data)
+
+
+_copy_range = getattr(os, "copy_file_range", None)
 
 
 def _copy_checked(source, target, name):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 from pathlib import Path
 
@@ -28,7 +29,8 @@ def main(argv: list[str]) -> int:
 
 
 def _controller(folders: Folders) -> ControllerPort:
-    return make(Path(folders.state), Path(folders.cache), Path(folders.runtime))
+    ssh_config = os.environ.get("AFIELD_SSH_CONFIG") or None
+    return make(Path(folders.state), Path(folders.cache), Path(folders.runtime), ssh_config)
 
 
 if __name__ == "__main__":

@@ -66,8 +66,8 @@ class Draft:
     def add(self, events: Sequence[ev.Event], at: float) -> list[ev.Record]:
         """Fold events in, all or none; their records. Raises IllegalMove, Conflict for a submit key that is taken."""
         fresh = World(seq=self._next.seq, now=self._next.now)
-        jobs: set[JobNumber] = set()
-        nodes: set[NodeName] = set()
+        jobs: dict[JobNumber, None] = {}
+        nodes: dict[NodeName, None] = {}
         records = []
         keys: set[tuple[str, str]] = set()
         for event in events:
@@ -97,19 +97,19 @@ class Draft:
             else:
                 world.nodes[name] = node
 
-    def _take(self, fresh: World, event: ev.Event, jobs: set[JobNumber], nodes: set[NodeName]) -> None:
-        """Copy what the event touches into `fresh`, from the draft or else from the world."""
+    def _take(self, fresh: World, event: ev.Event, jobs: dict[JobNumber, None], nodes: dict[NodeName, None]) -> None:
+        """Copy what the event touches into `fresh`, from the draft or else from the world; note it in their order."""
         if isinstance(event, ev.NodeAdded | ev.NodeSet | ev.NodeObserved | ev.NodeRemoved):
             name = event.node
             if name not in nodes:
-                nodes.add(name)
+                nodes[name] = None
                 node = self._nodes[name] if name in self._nodes else self._base.nodes.get(name)
                 if node is not None:
                     fresh.nodes[name] = node
             return
         number = _job_of(event)
         if number not in jobs:
-            jobs.add(number)
+            jobs[number] = None
             job = self._jobs[number] if number in self._jobs else self._base.jobs.get(number)
             if job is not None:
                 fresh.jobs[number] = job

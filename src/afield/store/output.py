@@ -42,7 +42,7 @@ class Mirror:
             return self._stream(attempt, stream).append(offset, data, self._cap)
 
     def gap(self, attempt: str, stream: str, start: int, end: int, why: str) -> None:
-        """Mark that the node's file goes on at `end` and not at `start`: it shrank, or holds other bytes than before."""
+        """Mark that the node's file goes on at `end` and not at `start`: it shrank, or its bytes are others."""
         with self._lock:
             self._stream(attempt, stream).gap(start, end, why)
 

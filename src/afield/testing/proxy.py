@@ -149,6 +149,9 @@ class _Network:
         with contextlib.suppress(OSError):
             await self.open.wait()
             server_reader, server_writer = await asyncio.open_connection(*self.target, limit=CHUNK)
+            if writer not in self.writers:  # it was reset while we called the server
+                _reset(server_writer)
+                return
             self.writers.add(server_writer)
             both = self._pump(reader, server_writer, "server"), self._pump(server_reader, writer, "client")
             await asyncio.gather(*both, return_exceptions=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from itertools import product
 
 import pytest
@@ -100,9 +101,7 @@ def test_a_model_named_twice_is_summed() -> None:
     told.node("box1", "a", "b")
     number = told.submit("[]")
     twice = Request((ProcessGroup(devices=(DeviceAsk("a"), DeviceAsk("A"))),))
-    job = told.job(number)
-    found = place(type(job)(**{f: getattr(job, f) for f in job.__slots__} | {"request": twice}), told.world)
-    assert isinstance(found, Misfit)
+    assert isinstance(place(replace(told.job(number), request=twice), told.world), Misfit)
 
 
 def test_strangers_and_live_attempts_hold_devices() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given, settings
 
@@ -9,7 +11,7 @@ from afield.errors import AfieldError, Exit, NothingFits
 from afield.model import event as ev
 from afield.model.ids import NodeName
 from afield.model.node import Health
-from afield.model.request import Request, parse
+from afield.model.request import Request, format, parse
 from afield.plan.place import Misfit, impossible, place
 from afield.plan.possible import has
 from tests.unit.plan.test_place import fleets, small_requests
@@ -129,24 +131,10 @@ def test_words_for_what_a_node_has() -> None:
 
 @settings(max_examples=100, deadline=None)
 @given(fleets(), small_requests)
-def test_what_fits_now_is_never_called_impossible(told: Story, request_: Request) -> None:
-    job = told.job(told.submit("[]"))
-    found = place(job, told.world)
-    assert isinstance(found, Misfit) or impossible(job.request, (), told.world) is None
-    if impossible(request_, (), told.world) is None:
-        told.world.jobs.clear()
-        told.world.nodes = {
-            name: type(n)(n.name, n.backend, capacity=freed(n.capacity), health=n.health, seen_at=n.seen_at)
-            for name, n in told.world.nodes.items()
-        }
-        number = told.submit()
-        told.world.jobs[number] = type(job)(
-            **{f: getattr(told.job(number), f) for f in job.__slots__} | {"request": request_}
-        )
-        assert isinstance(place(told.job(number), told.world), tuple)
-
-
-def freed(capacity):
-    """A capacity without strangers."""
-    devices = tuple(type(d)(d.id, d.model, d.index, d.memory_bytes) for d in capacity.devices)
-    return type(capacity)(capacity.cpu, capacity.memory_bytes, capacity.disk_bytes, devices)
+def test_possible_is_what_fits_when_nobody_holds_anything(told: Story, request_: Request) -> None:
+    told.world.jobs.clear()
+    for name, node in told.world.nodes.items():
+        devices = tuple(replace(d, busy="") for d in node.capacity.devices)
+        told.world.nodes[name] = replace(node, capacity=replace(node.capacity, devices=devices))
+    job = told.job(told.submit(format(request_)))
+    assert isinstance(place(job, told.world), Misfit) == (impossible(request_, (), told.world) is not None)

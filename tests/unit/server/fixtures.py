@@ -17,7 +17,7 @@ def place(monkeypatch: pytest.MonkeyPatch) -> Iterator[Place]:
     with tempfile.TemporaryDirectory(prefix="af-", dir="/tmp") as folder:
         runtime = Path(folder) / "run"
         runtime.mkdir(mode=0o700)
-        monkeypatch.setenv("XDG_RUNTIME_DIR", str(runtime))
+        monkeypatch.setenv("AFIELD_RUNTIME_DIR", str(runtime))
         made = Place(Path(folder) / "state")
         yield made
         made.close()

@@ -19,7 +19,7 @@ MEMORY = Path(__file__).with_name("memory.py")
 
 
 class Place:
-    """Where a test's server lives; needs XDG_RUNTIME_DIR to be the test's own."""
+    """Where a test's server lives; needs AFIELD_RUNTIME_DIR to be the test's own."""
 
     def __init__(self, state: Path) -> None:
         self.state = state

@@ -1,0 +1,212 @@
+"""SIGKILL at every labelled step of shepherd and keeper: a program runs at most once, and its exit is true or honestly lost."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from afield.runner import folder, real, verdict
+from afield.testing.waiting import wait_until
+from tests.e2e.runner_kit import LEDGER, Node, alive
+
+BODY = LEDGER + "sleep 0.2; exit 7"
+SHEPHERD = (
+    "shepherd.lock", "shepherd.told", "shepherd.folder", "shepherd.tree", "shepherd.mark", "shepherd.fork", "shepherd.started",
+    "shepherd.open", "shepherd.exit", "shepherd.reap", "shepherd.final", "shepherd.stage", "shepherd.setup",
+)  # fmt: skip
+STAGES = [{"name": "setup", "argv": ["true"], "key": "k"}]
+
+
+@pytest.fixture
+def node(tmp_path: Path) -> Iterator[Node]:
+    made = Node(tmp_path)
+    yield made
+    made.close()
+
+
+def _armed(node: Node, label: str) -> None:
+    """The next keeper, and only that one, has this kill point."""
+    node.environ = {"AFIELD_KILL": label, "AFIELD_KILL_LOG": str(node.home / "labels")}
+    node.ask("ping")
+    node.environ = {}
+
+
+def _start(node: Node, attempt: str, *commands: str, **more: Any) -> None:
+    real.perform(folder.write_spec(node.paths, attempt, node.spec(attempt, *commands, **more)))
+    node.ask("start", attempt=attempt)
+
+
+def test_the_labels_are_all_tried(node: Node) -> None:
+    _armed(node, "")
+    _start(node, "1.1", BODY, stages=STAGES)
+    node.until("1.1", verdict.ENDED)
+    passed = set((node.home / "labels").read_text().split())
+    assert {label for label in passed if label.startswith("shepherd.")} == set(SHEPHERD)
+
+
+@pytest.mark.parametrize("label", [label + after for label in SHEPHERD for after in ("", "+")])
+def test_a_shepherd_killed_anywhere(node: Node, label: str) -> None:
+    _armed(node, label)
+    _start(node, "1.1", BODY, stages=STAGES)
+    facts = node.settle("1.1")
+    _check(node, facts, 7)
+    # The killed attempt is never started again, the next one is.
+    node.ask("start", attempt="1.1")
+    before = node.begun()
+    _start(node, "1.2", LEDGER + "exit 0") if not label.startswith("shepherd.") else None
+    assert node.begun() == before <= 1
+
+
+@pytest.mark.parametrize("label", ["shepherd.folder:2", "shepherd.fork:2+", "shepherd.started:2", "shepherd.started:3+", "shepherd.open:2"])
+def test_a_shepherd_killed_between_two_programs(node: Node, label: str) -> None:
+    _armed(node, label)
+    _start(node, "1.1", LEDGER + "sleep 20", LEDGER + "sleep 20", grace_s=0.1)
+    facts = node.settle("1.1")
+    assert verdict.verdict(facts) == (verdict.NEVER_STARTED if node.begun() == 0 else verdict.DEAD)
+    assert not any(p["alive"] for p in facts["processes"].values())
+
+
+@pytest.mark.parametrize("label", ["shepherd.stopping", "shepherd.stopping+", "shepherd.kill", "shepherd.kill+", "shepherd.exit"])
+def test_a_shepherd_killed_while_it_stops(node: Node, label: str) -> None:
+    _armed(node, label)
+    _start(node, "1.1", LEDGER + "echo up; exec sleep 60")
+    wait_until(lambda: "up" in node.text("1.1", "p0/out"))
+    node.stop("1.1")
+    facts = node.settle("1.1")
+    assert verdict.verdict(facts) == verdict.ENDED
+    assert verdict.exits(facts) == [{"rank": 0, "code": None, "signal": signal.SIGTERM}]
+    assert facts["processes"]["0"]["exit"]["after_signal"] is True
+    assert (facts["final"]["why"], facts["final"]["writer"]) == ("user", "keeper")
+
+
+@pytest.mark.parametrize("label", ["keeper.fork", "keeper.fork+", "keeper.answer", "keeper.answer+", "keeper.reap", "keeper.reap+"])
+def test_a_keeper_killed_anywhere(node: Node, label: str) -> None:
+    _armed(node, label)
+    _start(node, "1.1", BODY)
+    _check(node, node.settle("1.1"), 7)
+
+
+@pytest.mark.parametrize("label", ["keeper.lock", "keeper.lock+", "keeper.exit", "keeper.exit+", "keeper.final", "keeper.final+"])
+def test_both_killed_is_honestly_lost(node: Node, label: str) -> None:
+    _armed(node, label)
+    _start(node, "1.1", BODY)
+    node.until("1.1", verdict.LIVE)
+    node.kill(node.shepherd("1.1"))
+    facts = node.settle("1.1")
+    assert node.begun() == 1
+    known = label in ("keeper.exit+", "keeper.final", "keeper.final+")
+    assert verdict.verdict(facts) == (verdict.ENDED if known else verdict.DEAD), facts
+    assert verdict.exits(facts) == ([{"rank": 0, "code": 7, "signal": None}] if known else [])
+    if not known:
+        assert verdict.reason(facts) == "both watchers were killed"
+
+
+def _check(node: Node, facts: dict[str, Any], code: int) -> None:
+    if node.begun():
+        assert verdict.verdict(facts) == verdict.ENDED, facts
+        assert verdict.exits(facts) == [{"rank": 0, "code": code, "signal": None}]
+    else:
+        assert verdict.verdict(facts) == verdict.NEVER_STARTED, facts
+
+
+# ---- adoption --------------------------------------------------------------------------------------------------------
+
+
+def test_an_adopted_attempt_is_looked_after(node: Node) -> None:
+    commands = ("echo up; sleep 60", "echo up; sleep 0.5; exit 3")
+    node.launch("1.1", *commands, grace_s=0.2)
+    node.launch("2.1", "echo up; sleep 60", time_limit_s=1.0)
+    node.launch("3.1", "echo up; sleep 60", "sleep 0.5", end="first")
+    node.launch("4.1", "echo up; kill -9 $$")
+    node.launch("5.1", "echo up; sleep 60")
+    for attempt in ("1.1", "2.1", "3.1", "5.1"):
+        wait_until(lambda a=attempt: "up" in node.text(a, "p0/out"))
+        node.kill(node.shepherd(attempt))
+    wait_until(lambda: node.ask("poke", attempt="5.1")["state"] == "adopted")
+    node.stop("5.1")
+    ends = {a: node.until(a, verdict.ENDED) for a in ("1.1", "2.1", "3.1", "4.1", "5.1")}
+    assert {a: (f["final"]["why"], f["final"]["cause"]) for a, f in ends.items()} == {
+        "1.1": ("failure", 1),
+        "2.1": ("time_limit", None),
+        "3.1": ("end_first", None),
+        "4.1": (None, 0),
+        "5.1": ("user", None),
+    }
+    assert verdict.exits(ends["1.1"])[1] == {"rank": 1, "code": 3, "signal": None}
+    assert [p["exit"]["by"] for p in ends["1.1"]["processes"].values()] == ["keeper", "keeper"]
+
+
+def test_daemons_of_an_adopted_attempt_are_ended(node: Node) -> None:
+    pids = node.home / "pids"
+    daemon = f"env -i setsid -f sh -c 'echo $$ >> {pids}; exec sleep 300' <&- >&- 2>&-"
+    node.launch("2.1", "sleep 60")
+    node.launch("1.1", f"{daemon}; echo up; sleep 0.5; {daemon}; exit 6")
+    wait_until(lambda: "up" in node.text("1.1", "p0/out") and pids.exists())
+    node.kill(node.shepherd("1.1"))
+    facts = node.until("1.1", verdict.ENDED)
+    assert verdict.exits(facts) == [{"rank": 0, "code": 6, "signal": None}]
+    wait_until(lambda: len(pids.read_text().split()) == 2)
+    assert not [pid for pid in map(int, pids.read_text().split()) if alive(pid)], facts["final"]
+    assert node.word("2.1") == verdict.LIVE
+
+
+def test_shepherds_go_on_without_their_keeper(node: Node) -> None:
+    node.launch("1.1", LEDGER + "sleep 0.5; exit 8")
+    first = node.ask("ping")["pid"]
+    node.kill(first)
+    node.launch("2.1", "exit 9")
+    assert node.ask("ping")["pid"] != first
+    assert node.ask("poke", attempt="1.1")["state"] in ("shepherd", "none")
+    assert verdict.exits(node.until("1.1", verdict.ENDED))[0]["code"] == 8
+    assert verdict.exits(node.until("2.1", verdict.ENDED))[0]["code"] == 9
+
+
+def test_an_orphan_is_watched_and_can_be_stopped(node: Node) -> None:
+    for attempt in ("1.1", "2.1"):
+        node.launch(attempt, f"echo up; until [ -e {node.home}/enough ]; do sleep 0.05; done")
+        wait_until(lambda a=attempt: "up" in node.text(a, "p0/out"))
+    node.kill(node.ask("ping")["pid"])
+    for attempt in ("1.1", "2.1"):
+        node.kill(node.shepherd(attempt))
+        node.until(attempt, verdict.ORPHAN)
+    node.stop("1.1")
+    facts = node.until("1.1", verdict.ENDED)
+    assert (facts["final"]["why"], verdict.exits(facts)) == ("user", [])
+    node.until("2.1", verdict.LIVE)
+    (node.home / "enough").touch()
+    node.until("2.1", verdict.NEEDS_SEAL)
+    facts = real.perform(folder.seal(node.paths, "2.1", "gone", "controller"))
+    assert (verdict.verdict(facts), verdict.reason(facts)) == (verdict.DEAD, "both watchers were killed")
+
+
+def test_a_reboot_is_told_from_a_kill(node: Node) -> None:
+    node.launch("1.1", "echo up; sleep 60")
+    wait_until(lambda: "up" in node.text("1.1", "p0/out"))
+    program = node.facts("1.1")["processes"]["0"]["started"]["pid"]
+    for pid in (node.ask("ping")["pid"], node.shepherd("1.1"), program):
+        node.kill(pid)
+    other = node.home / "boot"
+    other.write_text("another-boot\n")
+    wait_until(lambda: not alive(program))
+    os.environ["AFIELD_BOOT_FILE"] = str(other)
+    try:
+        facts = real.perform(folder.seal(node.paths, "1.1", "gone", "controller"))
+    finally:
+        del os.environ["AFIELD_BOOT_FILE"]
+    assert (verdict.verdict(facts), verdict.reason(facts)) == (verdict.DEAD, "reboot")
+
+
+def test_a_keeper_leaves_when_asked_and_idle(node: Node) -> None:
+    node.launch("1.1", "sleep 0.5")
+    pid = node.ask("leave")["pid"]
+    assert node.word("1.1") == verdict.LIVE
+    node.until("1.1", verdict.ENDED)
+    wait_until(lambda: not alive(pid))
+    assert not os.path.exists(node.paths.keeper_sock("test"))
+    assert node.launch("2.1", "exit 0")["state"] == "started"
+    node.until("2.1", verdict.ENDED)

@@ -1,0 +1,43 @@
+"""Every command pays for what these modules load: the sets are pinned."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from importlib import metadata
+
+import pytest
+
+from afield.build import VERSION, release
+
+HEAVY = {
+    "asyncio", "click", "dataclasses", "fastapi", "httpx", "inspect", "logging", "platformdirs", "pydantic", "rich",
+    "sqlalchemy", "starlette", "subprocess", "tomllib", "uvicorn",
+}  # fmt: skip
+
+
+def loaded(statement: str) -> set[str]:
+    code = f"import sys; before = set(sys.modules); {statement}; print(*sorted(set(sys.modules) - before))"
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    return set(found.stdout.split())
+
+
+def test_import_afield_loads_nothing_else() -> None:
+    extra = {m for m in loaded("import afield") if not m.startswith("_")} - {"afield", "typing"}
+    assert extra <= {"collections.abc", "contextlib", "copyreg", "functools", "operator", "re", "types", "warnings"} | {
+        m for m in extra if m.startswith(("re.", "typing."))
+    }
+
+
+@pytest.mark.parametrize("module", ["afield.sdk.door", "afield.sdk.client"])
+def test_talking_to_the_server_needs_no_heavy_module(module: str) -> None:
+    assert not loaded(f"import {module}") & HEAVY
+
+
+def test_the_version_is_the_packages() -> None:
+    assert metadata.version("afield") == VERSION
+
+
+def test_versions_compare_as_numbers() -> None:
+    assert release("0.10.0+abc") > release("0.9.9+fff")
+    assert release("0.1.0+abc") == release("0.1.0+def")
