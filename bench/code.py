@@ -46,7 +46,9 @@ class ByHand:
         begin = time.perf_counter()
         self.send(folder, warm=warm)
         took = time.perf_counter() - begin
-        return took + first_line([*self.ssh(warm=warm).split(), self.host.name, f"cd {folder} && cat d00/s0/f0.txt | head -1"])
+        return took + first_line(
+            [*self.ssh(warm=warm).split(), self.host.name, f"cd {folder} && cat d00/s0/f0.txt | head -1"]
+        )
 
 
 def figures() -> Iterator[Figure]:
@@ -105,10 +107,17 @@ def _again(hand: ByHand, sandbox: Sandbox, host: Host, run: list[str]) -> Iterat
     middle = {name: median(found) for name, found in times.items()}
     notes = {f"{name}_ms": round(value * 1000, 1) for name, value in middle.items()}
     notes["no_spare_ratio"] = round(middle["no_spare"] / middle["warm"], 2)
-    yield Figure("Enter to first line, 1 of 5,000 changed / warm rsync + ssh -S", middle["spare"] / middle["warm"], 1.5, notes=notes)
+    yield Figure(
+        "Enter to first line, 1 of 5,000 changed / warm rsync + ssh -S",
+        middle["spare"] / middle["warm"],
+        1.5,
+        notes=notes,
+    )
     yield Figure("the same / cold rsync + ssh", middle["spare"] / middle["cold"], 0.4)
 
 
 def _settle(host: Host) -> None:
     """Wait until the spares of the node are made."""
-    wait_until(lambda: len([p for p in host.home.glob(".afield/s/*/w/*/spare.*") if p.suffix != ".index"]) >= 2, within_s=60)
+    wait_until(
+        lambda: len([p for p in host.home.glob(".afield/s/*/w/*/spare.*") if p.suffix != ".index"]) >= 2, within_s=60
+    )

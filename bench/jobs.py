@@ -36,8 +36,12 @@ def figures() -> Iterator[Figure]:
         program = f"{sandbox.env['PATH'].split(':')[0]}/afield"
         (sandbox.project / "one.txt").write_text("the only file\n")
         quiet([program, "run", "-q", "--", "true"], sandbox.env, sandbox.project)
-        done = subprocess.run([sys.executable, "-c", CAMPAIGN], env=sandbox.env, cwd=sandbox.project, capture_output=True, check=True)
+        done = subprocess.run(
+            [sys.executable, "-c", CAMPAIGN], env=sandbox.env, cwd=sandbox.project, capture_output=True, check=True
+        )
         told = json.loads(done.stdout)
         assert told["succeeded"] == JOBS, told
         notes = {"accepted_in_s": round(told["accept_s"], 2), "all_s": round(told["all_s"], 2)}
-        yield Figure("1,000 true jobs here, per second", JOBS / told["all_s"], 100, unit="jobs/s", better="more", notes=notes)
+        yield Figure(
+            "1,000 true jobs here, per second", JOBS / told["all_s"], 100, unit="jobs/s", better="more", notes=notes
+        )

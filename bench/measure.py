@@ -35,7 +35,9 @@ def seconds(work: Callable[[], Any]) -> float:
     return time.perf_counter() - begin
 
 
-def in_turn(works: Mapping[str, Callable[[], Any]], rounds: int, before: Callable[[], Any] | None = None) -> dict[str, float]:
+def in_turn(
+    works: Mapping[str, Callable[[], Any]], rounds: int, before: Callable[[], Any] | None = None
+) -> dict[str, float]:
     """Medians in seconds of several works, measured A B C A B C …; `before` runs untimed ahead of each."""
     times: dict[str, list[float]] = {name: [] for name in works}
     for _ in range(rounds):
@@ -48,13 +50,17 @@ def in_turn(works: Mapping[str, Callable[[], Any]], rounds: int, before: Callabl
 
 def quiet(argv: Sequence[str], env: Mapping[str, str] | None = None, cwd: Path | None = None) -> None:
     """Run a command to its end, output thrown away. Raises CalledProcessError."""
-    subprocess.run(argv, env=env, cwd=cwd, check=True, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    subprocess.run(
+        argv, env=env, cwd=cwd, check=True, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
+    )
 
 
 def first_line(argv: Sequence[str], env: Mapping[str, str] | None = None, cwd: Path | None = None) -> float:
     """Seconds from the start of a command to its first line of output; it then runs to its end."""
     begin = time.perf_counter()
-    with subprocess.Popen(argv, env=env, cwd=cwd, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as command:
+    with subprocess.Popen(
+        argv, env=env, cwd=cwd, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+    ) as command:
         assert command.stdout is not None
         line = command.stdout.readline()
         took = time.perf_counter() - begin
@@ -72,7 +78,7 @@ def pss_kb(pid: int) -> int:
 
 
 def make_project(folder: Path, files: int = 5000) -> None:
-    """A project of 5,000 files and about 77 MB, of which 300 files are incompressible, as in the measurements behind the goals."""
+    """A project of 5,000 files and about 77 MB; 300 of the files are incompressible."""
     text = ("the quick brown fox jumps over the lazy dog " * 170).encode()[:7400]
     noise = Path("/dev/urandom").open("rb")  # noqa: SIM115 closed below
     for i in range(files):

@@ -19,7 +19,7 @@ ROUNDS = 7
 
 def figures() -> Iterator[Figure]:
     """`exec --all true` on 64 warm nodes over `ssh -S` in parallel; memory idle and per node."""
-    with Hosts(count=NODES, shared=True) as hosts, Sandbox(ssh_config=hosts.ssh_config) as sandbox:
+    with Hosts(count=NODES) as hosts, Sandbox(ssh_config=hosts.ssh_config) as sandbox:
         program = f"{sandbox.env['PATH'].split(':')[0]}/afield"
         quiet([program, "ps"], sandbox.env, sandbox.project)
         before = _memory(sandbox)
@@ -32,7 +32,9 @@ def figures() -> Iterator[Figure]:
         masters = [_master(str(h.ssh_config), h.name, folder) for h in hosts]
         try:
             wait_until(lambda: len(list(folder.iterdir())) == NODES, within_s=60)
-            script = f"printf '%s\\n' {' '.join(h.name for h in hosts)} | xargs -P64 -I{{}} ssh -F {hosts.ssh_config} -S {folder}/{{}} {{}} true"
+            names = " ".join(h.name for h in hosts)
+            by_hand = f"xargs -P64 -I{{}} ssh -F {hosts.ssh_config} -S {folder}/{{}} {{}} true"
+            script = f"printf '%s\\n' {names} | {by_hand}"
             quiet(["bash", "-c", script])
             times = in_turn(
                 {
@@ -46,7 +48,9 @@ def figures() -> Iterator[Figure]:
                 master.terminate()
                 master.wait()
         notes = {f"{name}_ms": round(value * 1000, 1) for name, value in times.items()}
-        yield Figure("exec --all true, 64 warm nodes / ssh -S in parallel", times["afield"] / times["ssh"], 0.4, notes=notes)
+        yield Figure(
+            "exec --all true, 64 warm nodes / ssh -S in parallel", times["afield"] / times["ssh"], 0.4, notes=notes
+        )
         yield Figure("memory of the idle controller", before / 1000, 80, unit="MB")
         yield Figure("memory for each warm node", each, 2.5, unit="MB")
 
@@ -58,5 +62,9 @@ def _master(config: str, name: str, folder: Path) -> subprocess.Popen[bytes]:
 
 def _memory(sandbox: Sandbox) -> int:
     """kB of the server and of its ssh processes."""
-    ours = [p.pid for p in sandbox.processes() if "afield.server" in command_line(p) or Path(command_line(p)[0]).name == "ssh"]
+    ours = [
+        p.pid
+        for p in sandbox.processes()
+        if "afield.server" in command_line(p) or Path(command_line(p)[0]).name == "ssh"
+    ]
     return sum(pss_kb(pid) for pid in ours if os.path.exists(f"/proc/{pid}"))

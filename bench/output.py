@@ -59,4 +59,6 @@ def _delay(sandbox: Sandbox, host: Host, program: str) -> Figure:
         for line in iter(command.stdout.readline, b""):
             delays.append((time.time() - float(line)) * 1000)
     late = quantiles(delays, n=20)[-1]
-    return Figure("delay of a line, p95", late, 60, unit="ms", notes={"median_ms": round(median(delays), 1), "lines": len(delays)})
+    return Figure(
+        "delay of a line, p95", late, 60, unit="ms", notes={"median_ms": round(median(delays), 1), "lines": len(delays)}
+    )

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
+TYPE_CHECKING = False  # read by type checkers as true; loading typing would cost as much as Python's own start
 if TYPE_CHECKING:
     from afield.errors import AfieldError as AfieldError
     from afield.sdk.client import Client as Client

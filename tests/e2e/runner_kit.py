@@ -1,4 +1,4 @@
-"""A node in a folder for tests of the runner: specs, launches, facts, and the program's own ledger as second witness."""
+"""A node in a folder for tests of the runner: specs, launches, facts, and the program's own ledger as a witness."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from afield.runner import folder, keeper, real, verdict
+from afield.runner.door import Client
+from afield.runner.effects import Identity
 from afield.testing.waiting import wait_until
 
 DIGEST = "test"
@@ -31,13 +33,27 @@ class Node:
         """A spec of one process per command; a text is a shell script."""
         job, number = folder.split(attempt)
         argvs = [["/bin/sh", "-c", c] if isinstance(c, str) else list(c) for c in commands]
-        processes = [{"rank": rank, "argv": argv, "variables": {"LEDGER": str(self.ledger)}} for rank, argv in enumerate(argvs)]
-        spec = {"store": self.paths.store, "job": job, "attempt": number, "node": "n1", "nonce": f"{hash(attempt) & 2**64 - 1:016x}"}
-        spec |= {"user": "ann", "code": None, "environment": {"kind": "none", "key": ""}, "stages": [], "processes": processes}
+        processes = [
+            {"rank": rank, "argv": argv, "variables": {"LEDGER": str(self.ledger)}} for rank, argv in enumerate(argvs)
+        ]
+        spec = {
+            "store": self.paths.store,
+            "job": job,
+            "attempt": number,
+            "node": "n1",
+            "nonce": f"{hash(attempt) & 2**64 - 1:016x}",
+        }
+        spec |= {
+            "user": "ann",
+            "code": None,
+            "environment": {"kind": "none", "key": ""},
+            "stages": [],
+            "processes": processes,
+        }
         spec |= {"merge": False, "end": "all", "time_limit_s": None, "grace_s": 1.0, "gang": False, "gate_s": 5.0}
         return spec | more
 
-    def keeper(self) -> keeper.Client:
+    def keeper(self) -> Client:
         """A connection to the keeper, started with this node's kill points when there is none."""
         old = dict(os.environ)
         os.environ.update(self.environ)
@@ -62,7 +78,7 @@ class Node:
 
     def stop(self, attempt: str, k: int = 1, why: str = "user", grace_s: float = 1.0) -> None:
         """Orders a stop, as a link does."""
-        real.perform(folder.write_stop(self.paths, attempt, k, why, grace_s, "ann"))
+        real.perform(folder.write_stop(self.paths, attempt, {"k": k, "why": why, "grace_s": grace_s, "by": "ann"}))
         self.ask("poke", attempt=attempt)
 
     def facts(self, attempt: str) -> dict[str, Any]:
@@ -84,7 +100,7 @@ class Node:
         def state() -> object:
             return verdict.verdict(self.facts(attempt)), self.facts(attempt), self.trouble(attempt)
 
-        return wait_until(reached, within_s=within_s, show=state)
+        return wait_until(reached, within_s=within_s, show=state) or {}
 
     def settle(self, attempt: str, within_s: float = 30.0) -> dict[str, Any]:
         """What a controller does with a folder nobody watches: seals it, and asks until the verdict is final."""
@@ -97,7 +113,7 @@ class Node:
                 self.ask("poke", attempt=attempt)
             return facts if verdict.verdict(facts) in verdict.CLOSED else None
 
-        return wait_until(closed, within_s=within_s, show=lambda: (self.facts(attempt), self.trouble(attempt)))
+        return wait_until(closed, within_s=within_s, show=lambda: (self.facts(attempt), self.trouble(attempt))) or {}
 
     def trouble(self, attempt: str) -> str:
         """What a crashed shepherd or keeper wrote."""
@@ -145,6 +161,4 @@ def alive(pid: int) -> bool:
 
 
 def _identity(pid: int) -> Any:
-    from afield.runner.effects import Identity
-
     return (yield Identity(pid))

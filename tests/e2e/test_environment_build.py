@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import json
 import os
 import shutil
 import signal
 import subprocess
 import sys
-import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,6 +18,7 @@ from afield.environment import detect, uv
 from afield.runner import environment
 from afield.runner.folder import Paths
 from afield.testing.waiting import wait_until
+from tests.e2e.environment_kit import wheel
 
 GATED = """
 import os, shutil, sys, time, zipfile
@@ -134,27 +132,6 @@ def gate(bench: Bench) -> Iterator[Path]:
     gate.unlink(missing_ok=True)
 
 
-def wheel(folder: Path, name: str, version: str, requires: tuple[str, ...] = ()) -> Path:
-    """A wheel with one module that knows its version."""
-    info = f"{name}-{version}.dist-info"
-    metadata = f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n"
-    files = {
-        f"{name}.py": f"VERSION = {version!r}\n",
-        f"{info}/METADATA": metadata + "".join(f"Requires-Dist: {other}\n" for other in requires),
-        f"{info}/WHEEL": "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
-    }
-    record = ""
-    for path, text in files.items():
-        digest = base64.urlsafe_b64encode(hashlib.sha256(text.encode()).digest()).decode().rstrip("=")
-        record += f"{path},sha256={digest},{len(text)}\n"
-    target = folder / f"{name}-{version}-py3-none-any.whl"
-    with zipfile.ZipFile(target, "w") as archive:
-        for path, text in files.items():
-            archive.writestr(path, text)
-        archive.writestr(f"{info}/RECORD", record + f"{info}/RECORD,,\n")
-    return target
-
-
 def test_requirements_are_installed_once(bench: Bench) -> None:
     bench.put("requirements.txt", "-r more/base.txt\n")
     bench.put("more/base.txt", "pear\n")
@@ -235,7 +212,7 @@ def test_editable_requirement_is_a_copy_and_the_live_code_wins(bench: Bench) -> 
 
 
 def test_chosen_python_and_nothing_else(bench: Bench) -> None:
-    bench.kind, bench.files, bench.python = "plain", [], "%d.%d" % sys.version_info[:2]
+    bench.kind, bench.files, bench.python = "plain", [], f"{sys.version_info[0]}.{sys.version_info[1]}"
     status, err = bench.build()
     assert status == 0, err
     assert bench.say("import sys; print('%d.%d' % sys.version_info[:2])") == bench.python

@@ -22,7 +22,9 @@ def view(sandbox: Sandbox, job: int) -> dict[str, object]:
 
 
 def test_a_command_streams_and_hands_its_exit_code_through(sandbox: Sandbox) -> None:
-    (sandbox.project / "work.py").write_text("import sys\nprint('out', *sys.argv[1:])\nprint('err', file=sys.stderr)\nsys.exit(7)\n")
+    (sandbox.project / "work.py").write_text(
+        "import sys\nprint('out', *sys.argv[1:])\nprint('err', file=sys.stderr)\nsys.exit(7)\n"
+    )
     done = sandbox.afield("run", "--", "python3", "work.py", "--lr", "0.1")
     assert done.returncode == 7, done.stderr
     assert done.stdout == b"out --lr 0.1\n"
@@ -181,7 +183,9 @@ def test_a_gang_on_one_node_has_every_variable(sandbox: Sandbox) -> None:
         "import json, os\nkeys = os.environ.get('KEYS').split()\n"
         "print(json.dumps({k: os.environ.get(k) for k in keys}))\n"
     )
-    keys = "RANK WORLD_SIZE LOCAL_RANK MASTER_ADDR MASTER_PORT GROUP_INDEX PROCESS_INDEX NUM_GROUPS JOB_NUMBER OUTPUT_DIR"
+    keys = (
+        "RANK WORLD_SIZE LOCAL_RANK MASTER_ADDR MASTER_PORT GROUP_INDEX PROCESS_INDEX NUM_GROUPS JOB_NUMBER OUTPUT_DIR"
+    )
     keys += " NUM_PROCESSES_GROUP0 HOST_GROUP0_PROCESS0 HOST_GROUP0_PROCESS1 SRC_DIR JOB_DIR KEEP_DIR RESULT_FILE"
     keys += " AFIELD_JOB AFIELD_ATTEMPT AFIELD_NODE AFIELD_WORKER AFIELD_WORKERS AFIELD_RESUME USER_DIR SHARED_DIR"
     done = sandbox.afield("run", "-e", f"KEYS={keys}", "--request", "2:[]", "--", "python3", "worker.py")
@@ -243,6 +247,8 @@ def test_dry_run_stores_nothing(sandbox: Sandbox) -> None:
 def test_output_to_a_closed_pipe_is_no_crash(sandbox: Sandbox) -> None:
     sandbox.afield("run", "-q", "--", "seq", "1", "100000")
     command = f"{sandbox.env['PATH'].split(':')[0]}/afield logs 1 | head -1"
-    done = subprocess.run(["bash", "-c", command], cwd=sandbox.project, env=sandbox.env, capture_output=True, check=False)
+    done = subprocess.run(
+        ["bash", "-c", command], cwd=sandbox.project, env=sandbox.env, capture_output=True, check=False
+    )
     assert done.stdout == b"1\n"
     assert b"Traceback" not in done.stderr

@@ -94,7 +94,11 @@ def test_a_restarted_sshd_is_no_news_of_the_job(sandbox: Sandbox, host: Host) ->
     wait_until(lambda: sandbox.afield("logs", "1").stdout == b"one\n", show=sandbox.story)
     host.stop()
     shown = wait_until(
-        lambda: [n for n in json.loads(sandbox.afield("node", "ls", "--json").stdout)["nodes"] if n["health"] == "unreachable"],
+        lambda: [
+            n
+            for n in json.loads(sandbox.afield("node", "ls", "--json").stdout)["nodes"]
+            if n["health"] == "unreachable"
+        ],
         show=sandbox.story,
     )
     assert shown[0]["name"] == host.name

@@ -56,6 +56,10 @@ def _tree(node: Node, attempt: str, mode: str, **more: Any) -> list[int]:
     return [int(pid) for pid in pids.read_text().split()]
 
 
+def _order(why: str, grace_s: float) -> dict[str, object]:
+    return {"k": 1, "why": why, "grace_s": grace_s, "by": "controller"}
+
+
 def test_stop_ends_the_whole_tree(node: Node) -> None:
     pids = _tree(node, "1.1", "stay")
     node.stop("1.1", grace_s=0.2)
@@ -112,7 +116,7 @@ def test_a_stopped_process_still_ends(node: Node) -> None:
 
 def test_a_stop_without_a_poke_is_seen_too(node: Node) -> None:
     node.launch("1.1", "sleep 60")
-    real.perform(folder.write_stop(node.paths, "1.1", 1, "preempted", 1.0, "controller"))
+    real.perform(folder.write_stop(node.paths, "1.1", _order("preempted", 1.0)))
     assert node.until("1.1", verdict.ENDED)["final"]["why"] == "preempted"
 
 
@@ -263,11 +267,12 @@ def test_a_shepherd_inside_a_job_of_a_shepherd(node: Node, tmp_path: Path) -> No
     (tmp_path / "inner").mkdir()
     real.perform(folder.write_spec(inner.paths, "5.1", inner.spec("5.1", "echo up; sleep 300")))
     real.perform(folder.write_spec(inner.paths, "6.1", inner.spec("6.1", "sleep 300")))
-    real.perform(folder.write_stop(inner.paths, "6.1", 1, "user", 0.0, "ann"))
+    real.perform(folder.write_stop(inner.paths, "6.1", _order("user", 0.0)))
     code = (
         "from afield.runner import folder, keeper; import time\n"
         f"c = keeper.connect(folder.paths('st1', home={str(inner.home)!r}), 'test')\n"
-        "print([c.request({'do': 'start', 'attempt': a})['state'] for a in ('5.1', '6.1')], flush=True); time.sleep(300)"
+        "print([c.request({'do': 'start', 'attempt': a})['state'] for a in ('5.1', '6.1')], flush=True)\n"
+        "time.sleep(300)"
     )
     source = str(Path(folder.__file__).parents[2])
     node.launch("1.1", processes=[{"rank": 0, "argv": [PYTHON, "-c", code], "variables": {"PYTHONPATH": source}}])

@@ -1,4 +1,4 @@
-"""The root command: lazily loaded verbs, hints for mistyped words, and one place where errors become text and exit codes."""
+"""The root command: lazily loaded verbs, hints for mistyped words; here errors become text and exit codes."""
 
 from __future__ import annotations
 

@@ -52,7 +52,13 @@ def number(client: Client, target: int | str) -> int:
 
 
 json_option = click.option(
-    "--json", "as_json", is_flag=False, flag_value="*", default=None, metavar="[FIELDS]", help="JSON, whole or these fields."
+    "--json",
+    "as_json",
+    is_flag=False,
+    flag_value="*",
+    default=None,
+    metavar="[FIELDS]",
+    help="JSON, whole or these fields.",
 )
 
 

@@ -1,4 +1,4 @@
-"""Follow a job in a terminal: stages and notes on stderr, the program's own bytes on its own streams, the end as exit code."""
+"""Follow a job in a terminal: stages on stderr, the program's bytes on its own streams, the end as exit code."""
 
 from __future__ import annotations
 
@@ -52,7 +52,8 @@ class Printer:
     _lines: dict[str, Lines] = field(default_factory=dict)
     _open: dict[str, bool] = field(default_factory=dict)
     _said: set[tuple[str, str, str]] = field(default_factory=set)
-    _phase: str = ""
+    _waiting: str = ""
+    _silent: set[str] = field(default_factory=set)
 
     def frame(self, head: Mapping[str, Any], data: bytes) -> None:
         """Print one frame."""
@@ -87,13 +88,14 @@ class Printer:
     def _job(self, view: View) -> None:
         phase = view["phase"]
         reason = view["reason"] if phase == "queued" else ""
-        if (said := f"{phase} {reason}") == self._phase:
-            return
-        self._phase = said
-        if phase == "queued":
+        if phase == "queued" and reason not in ("", self._waiting):
+            self._waiting = reason
             self._talk(f"{show.paint('●', show.YELLOW, sys.stderr)} waiting   {show.safe(reason)}")
-        for node, seconds in view["silent"].items():
-            self._talk(f"{show.paint('!', show.YELLOW, sys.stderr)} {node} does not answer for {show.duration(seconds)}; the job goes on there")
+        for node in view["silent"].keys() - self._silent:
+            self._talk(f"{show.paint('!', show.YELLOW, sys.stderr)} {node} does not answer; the job goes on there")
+        for node in self._silent - view["silent"].keys():
+            self._talk(f"{show.paint('✓', show.GREEN, sys.stderr)} {node} answers again")
+        self._silent = set(view["silent"])
 
     def _out(self, head: Mapping[str, Any], data: bytes) -> None:
         if head["rank"] is None or (self.rank is not None and head["rank"] != self.rank):

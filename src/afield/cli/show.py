@@ -79,7 +79,9 @@ def _block(text: str) -> str:
     return "\n       ".join(safe(line) for line in text.splitlines())
 
 
-def table(rows: Sequence[Sequence[str]], heads: Sequence[str], colours: Mapping[int, Mapping[str, str]] | None = None) -> None:
+def table(
+    rows: Sequence[Sequence[str]], heads: Sequence[str], colours: Mapping[int, Mapping[str, str]] | None = None
+) -> None:
     """Print rows under heads: aligned on a terminal, tab-separated and whole otherwise."""
     out = sys.stdout
     if not out.isatty():

@@ -32,7 +32,7 @@ from afield.model.ids import AttemptId, JobNumber, NodeName, Nonce
 from afield.model.job import Goal, Job
 from afield.model.machine import forget
 from afield.model.world import World
-from afield.plan.explain import explain
+from afield.plan.explain import Explainer, explain
 from afield.plan.step import step
 from afield.store.output import Mirror
 from afield.store.port import Store
@@ -52,6 +52,7 @@ class Controller:
         self.store_id = store.id
         self.world: World = store.load()
         self._writer = Writer(store, self.world, on_commit=self._committed)
+        self._stopping: set[AttemptId] = set()
         self._dirty: set[AttemptId] = {a.id for j in self.world.jobs.values() for a in j.attempts}
         self._changed = asyncio.Event()
         self._news = News()
@@ -104,7 +105,11 @@ class Controller:
     def jobs(self, *, all: bool = False, limit: int = 1000) -> list[views.View]:
         """Newest first; the unfinished ones, and with `all` the ended ones too."""
         found = self.store.jobs(unfinished_only=not all, limit=limit)
-        return [self._view(self.world.jobs.get(j.number, j)) for j in found]
+        now = time.time()
+        explainer = Explainer(self.world, now)
+        return [
+            views.job_view(self.world.jobs.get(j.number, j), self.world, now, reason=explainer.reason) for j in found
+        ]
 
     def job(self, number: int) -> views.View:
         """One job. Raises NotFound."""
@@ -169,7 +174,11 @@ class Controller:
         phases: dict[str, int] = {}
         for job in self.world.jobs.values():
             phases[str(job.phase)] = phases.get(str(job.phase), 0) + 1
-        return {"schema": 1, "jobs": phases, "nodes": [views.node_view(n, self.world) for n in self.world.nodes.values()]}
+        return {
+            "schema": 1,
+            "jobs": phases,
+            "nodes": [views.node_view(n, self.world) for n in self.world.nodes.values()],
+        }
 
     async def events(self, since: int) -> AsyncIterator[ev.Record]:
         """The log from a cursor, then live."""
@@ -221,7 +230,7 @@ class Controller:
         events: list[ev.Event] = []
         after: list[act.Action] = []
         wake: float | None = None
-        for action in step(self.world, time.time()):
+        for action in step(self.world, time.time(), elastic=self.fleet.elastic):
             if isinstance(action, act.Wake):
                 wake = action.at if wake is None else min(wake, action.at)
             elif (event := self._as_event(action)) is not None:
@@ -273,7 +282,9 @@ class Controller:
                     self._watch.stage(id, machine_line(job, attempt))
                 self._effects.launch(job, attempt)
             case act.Stop(id):
-                self._mark(id)
+                if id not in self._stopping:
+                    self._stopping.add(id)
+                    self._mark(id)
             case act.Ack(id):
                 _, attempt = self._attempt(id)
                 if self._watch.complete(attempt):

@@ -1,4 +1,4 @@
-"""Performs orders on nodes, each at most once at a time; a repeated order finds its key taken or is answered "already"."""
+"""Performs orders on nodes, each at most once at a time; a repeated one finds its key taken."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 from afield.controller.launch import Launcher
 from afield.controller.session import Session
 from afield.controller.settle import Order
-from afield.errors import AfieldError
+from afield.errors import AfieldError, SetupFailed, Unreachable
 from afield.model.attempt import Attempt
 from afield.model.event import AttemptAcked
 from afield.model.ids import AttemptId, NodeName
@@ -20,6 +20,9 @@ log = logging.getLogger(__name__)
 
 AGAIN_S = 0.5
 """Before an order is given again that a broken connection or a refusing node kept from its effect."""
+
+REFUSALS = 20
+"""How often a node may refuse a launch (its keeper was just killed, its disk is full) before that is a failed setup."""
 
 Key = tuple[str, AttemptId, NodeName]
 
@@ -40,6 +43,7 @@ class Effects:
         self._wake = wake
         self._running: dict[Key, asyncio.Task[None]] = {}
         self._told: set[Key] = set()
+        self._refused: dict[tuple[AttemptId, NodeName], int] = {}
 
     def forget_node(self, node: NodeName) -> None:
         """A fresh link: orders given on the last one may be lost and are given again when facts ask for it."""
@@ -48,6 +52,7 @@ class Effects:
     def forget(self, attempt: AttemptId) -> None:
         """An acknowledged attempt needs no orders any more."""
         self._told = {k for k in self._told if k[1] != attempt}
+        self._refused = {k: n for k, n in self._refused.items() if k[0] != attempt}
 
     def order(self, job: Job, attempt: Attempt, order: Order, fields: dict[str, Any] | None = None) -> None:
         """Carry an order to a node unless it was carried already."""
@@ -111,7 +116,9 @@ class Effects:
         try:
             await self._launcher.launch(job, attempt, session)
         except AfieldError as error:
-            if error.code in ("unreachable", "needs-login", "silent"):
+            key = (attempt.id, session.name)
+            self._refused[key] = 0 if isinstance(error, Unreachable) else self._refused.get(key, 0) + 1
+            if not isinstance(error, SetupFailed) and self._refused[key] < REFUSALS:
                 raise
             watch = self._launcher.watch
             watch.tracker(attempt.id).broken = f"{error.what}: {error.why}" if error.why else error.what

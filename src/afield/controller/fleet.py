@@ -46,6 +46,11 @@ class Fleet:
         self._agent = ""
         self._tasks: set[asyncio.Task[None]] = set()
 
+    @property
+    def elastic(self) -> frozenset[str]:
+        """The backends that make slices when asked."""
+        return frozenset(name for name, backend in self._backends.items() if backend.abilities.elastic)
+
     async def start(self) -> None:
         """Make sure that `local` exists and begin to connect to every node."""
         if LOCAL not in self._world.nodes:
@@ -78,9 +83,13 @@ class Fleet:
         target = str(spec.get("target") or "")
         name = NodeName(str(spec.get("name") or target.rpartition("@")[2]))
         if not NAME.fullmatch(name):
-            raise UsageError(f"{name!r} cannot name a node", why="letters, digits, dots, dashes and underscores name nodes")
+            raise UsageError(
+                f"{name!r} cannot name a node", why="letters, digits, dots, dashes and underscores name nodes"
+            )
         if name in self._world.nodes:
-            raise Conflict(f"node {name} exists already", hints=[f"afield node rm {name}", "afield node add --name OTHER …"])
+            raise Conflict(
+                f"node {name} exists already", hints=[f"afield node rm {name}", "afield node add --name OTHER …"]
+            )
         declared = parse_devices(str(spec["devices"])) if spec.get("devices") else ()
         node = Node(name=name, backend="ssh", target=target)
         session = Session(name, self._store, lambda: self._transport(node), self._owner)
@@ -93,7 +102,9 @@ class Fleet:
             raise
         self._sessions[name] = session
         address = str(spec.get("address") or _host(target))
-        await self._owner.record(NodeAdded(name, "ssh", target=target, address=address), NodeSet(name, declared=declared))
+        await self._owner.record(
+            NodeAdded(name, "ssh", target=target, address=address), NodeSet(name, declared=declared)
+        )
         await session.probe()
         return self.view(name)
 
@@ -102,7 +113,9 @@ class Fleet:
         node = self._node(name)
         unknown = set(changes) - {"devices", "address", "drained"}
         if unknown:
-            raise UsageError(f"a node has no {', '.join(sorted(unknown))}", hints=["devices, address and drained can be set"])
+            raise UsageError(
+                f"a node has no {', '.join(sorted(unknown))}", hints=["devices, address and drained can be set"]
+            )
         devices = changes.get("devices")
         declared = None if devices is None else parse_devices(str(devices)) if devices else ()
         drained = changes.get("drained")
@@ -155,7 +168,9 @@ class Fleet:
 
     # many at once
 
-    async def execute(self, names: list[str] | None, argv: list[str], variables: dict[str, str]) -> AsyncIterator[Frame]:
+    async def execute(
+        self, names: list[str] | None, argv: list[str], variables: dict[str, str]
+    ) -> AsyncIterator[Frame]:
         """Run a command on nodes at once; frames come as they are, the exit of each node last for it."""
         chosen = [self._node(n).name for n in names] if names is not None else sorted(self._world.nodes)
         queue: asyncio.Queue[Frame | None] = asyncio.Queue(maxsize=64)

@@ -51,7 +51,9 @@ class Launcher:
                     self.watch.heard(attempt.id, session.name, reply["facts"])
                 return reply
             await self._send(job, attempt, session, reply["have"])
-        raise SetupFailed(f"node {session.name} does not keep the code of job {job.number}", why="it was sent three times")
+        raise SetupFailed(
+            f"node {session.name} does not keep the code of job {job.number}", why="it was sent three times"
+        )
 
     async def _send(self, job: Job, attempt: Attempt, session: Session, have: str | None) -> None:
         code = job.task.code

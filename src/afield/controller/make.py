@@ -9,12 +9,14 @@ from afield.backends.port import Backend
 from afield.backends.ssh import SshBackend
 from afield.controller.core import Controller
 from afield.store.output import Mirror
+from afield.store.place import place
 from afield.store.sqlite import SqliteStore
 
 
 def make(state: Path, cache: Path, runtime: Path, ssh_config: str | None = None) -> Controller:
     """The controller of one store, with the backends that a person's own machine has. Raises StoreRefused."""
-    store = SqliteStore.open(state)
-    mirror = Mirror(state / "output")
+    folder = place(state)
+    store = SqliteStore.open(folder)
+    mirror = Mirror(folder / "output")
     backends: dict[str, Backend] = {"local": LocalBackend(), "ssh": SshBackend(runtime, ssh_config)}
     return Controller(store, mirror, cache, backends)

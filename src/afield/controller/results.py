@@ -20,9 +20,7 @@ AHEAD = 8
 Have = Mapping[str, list[int]]
 
 
-async def results(
-    attempt: Attempt, session: Callable[[NodeName], Session | None], have: Have
-) -> AsyncIterator[Frame]:
+async def results(attempt: Attempt, session: Callable[[NodeName], Session | None], have: Have) -> AsyncIterator[Frame]:
     """Files of an attempt's outputs: one `file` frame each, then its `data`; what `have` names unchanged is skipped.
 
     With several nodes each node's files are under `wN/`. Raises Unreachable when a node does not answer, NotFound when
@@ -40,7 +38,14 @@ async def results(
                 kept += 1
                 continue
             sent += 1
-            head = {"on": "file", "path": prefix + path, "size": size, "mtime_ns": mtime_ns, "mode": mode, "link": target}
+            head = {
+                "on": "file",
+                "path": prefix + path,
+                "size": size,
+                "mtime_ns": mtime_ns,
+                "mode": mode,
+                "link": target,
+            }
             yield head, b""
             if target is None:
                 async for offset, data in _read(link, attempt, f"outputs/{path}", size):

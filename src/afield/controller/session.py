@@ -16,6 +16,8 @@ from afield.transport.port import Transport
 
 FIRST_RETRY_S = 0.5
 LAST_RETRY_S = 60.0
+PROBE_S = 60.0
+"""How old the facts of a node may get while its link is open."""
 
 
 class Listener(Protocol):
@@ -34,9 +36,7 @@ class Listener(Protocol):
 class Session:
     """One node's link, opened again and again with backoff until `close`."""
 
-    def __init__(
-        self, name: NodeName, store: str, transport: Callable[[], Transport], listener: Listener
-    ) -> None:
+    def __init__(self, name: NodeName, store: str, transport: Callable[[], Transport], listener: Listener) -> None:
         self.name = name
         self.hello: dict[str, Any] = {}
         self.facts: dict[str, Any] = {}
@@ -111,7 +111,7 @@ class Session:
             finally:
                 self._up.clear()
                 self._tried.set()
-            await self._pause(wait * random.uniform(0.7, 1.3))  # noqa: S311 spreads retries, no secret
+            await self._pause(wait * random.uniform(0.7, 1.3))
             wait = min(wait * 2, LAST_RETRY_S)
 
     async def _open(self) -> None:
@@ -130,8 +130,20 @@ class Session:
         self._tried.set()
         await self._listener.record(self._observed())
         await self._listener.connected(self)
-        reason = await link.wait_closed()
-        raise Unreachable(f"the connection to {self.name} was lost", why=reason)
+        while not link.closed.is_set():
+            try:
+                await asyncio.wait_for(link.wait_closed(), PROBE_S)
+            except TimeoutError:
+                await self._probe_again(link)
+        raise Unreachable(f"the connection to {self.name} was lost", why=link.reason)
+
+    async def _probe_again(self, link: Link) -> None:
+        """What strangers use and how much disk is free changes without us; recorded when it did."""
+        before = capacity(self.facts)
+        self.facts, _ = await link.call("probe")
+        after = capacity(self.facts)
+        if after.devices != before.devices or abs(after.disk_bytes - before.disk_bytes) > before.disk_bytes / 20:
+            await self._listener.record(self._observed())
 
     async def _refuse(self, error: AfieldError) -> None:
         health = Health.NEEDS_LOGIN if error.code == "needs-login" else Health.UNREACHABLE
@@ -147,7 +159,9 @@ class Session:
 
     def _observed(self) -> NodeObserved:
         facts = {**self.hello, **self.facts}
-        shown = {k: str(v) for k, v in facts.items() if isinstance(v, str | int | float | bool) and k not in ("on", "id")}
+        shown = {
+            k: str(v) for k, v in facts.items() if isinstance(v, str | int | float | bool) and k not in ("on", "id")
+        }
         return NodeObserved(
             self.name,
             Health.READY,
@@ -176,5 +190,3 @@ def capacity(facts: Mapping[str, Any]) -> Capacity:
         disk_bytes=int(facts.get("disk_free_bytes") or 0),
         devices=devices,
     )
-
-

@@ -1,4 +1,4 @@
-"""The launch request of one attempt on one node: ids, code, environment, stages, processes with all their variables. Pure."""
+"""The launch request of one attempt on one node, with every variable of every process. Pure."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What people and scripts see of jobs and nodes: plain dictionaries, documented in docs/reference/api.md, additive only."""
+"""What people and scripts see of jobs and nodes: plain dictionaries; fields are only ever added."""
 
 from __future__ import annotations
 
@@ -20,11 +20,15 @@ View = dict[str, Any]
 
 def iso(at: float | None) -> str | None:
     """A moment as ISO 8601 in UTC, or None."""
-    return None if at is None else datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return (
+        None
+        if at is None
+        else datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    )
 
 
 def job_view(job: Job, world: World, now: float, reason: Callable[[Job], str] | None = None) -> View:
-    """A job as JSON. `reason` says why a queued one waits; left out, it is explained here."""
+    """A job as JSON. `reason` says why a queued one waits; left out, it is explained for this one alone."""
     last = job.last
     attempt = job.live or last
     code = job.task.code
@@ -34,7 +38,7 @@ def job_view(job: Job, world: World, now: float, reason: Callable[[Job], str] | 
         "name": job.name,
         "user": job.user,
         "phase": str(job.phase),
-        "reason": (reason or (lambda j: _reason(j, world, now)))(job),
+        "reason": _reason(job, reason or (lambda waiting: explain(waiting, world, now).reason)),
         "goal": str(job.goal),
         "policy": str(job.policy),
         "priority": job.priority,
@@ -98,9 +102,9 @@ def _silent(job: Job, world: World, now: float) -> dict[str, float]:
     return silent
 
 
-def _reason(job: Job, world: World, now: float) -> str:
+def _reason(job: Job, waits: Callable[[Job], str]) -> str:
     if job.decided is None:
-        return explain(job, world, now).reason if job.waiting else ""
+        return waits(job) if job.waiting else ""
     last = job.last
     if last is None:
         return job.hold

@@ -41,7 +41,9 @@ class Tracker:
 class Watch:
     """Trackers of all attempts that are not acknowledged, and the mirror of their output."""
 
-    def __init__(self, mirror: Mirror, changed: Callable[[AttemptId], None], output: Callable[[AttemptId], None]) -> None:
+    def __init__(
+        self, mirror: Mirror, changed: Callable[[AttemptId], None], output: Callable[[AttemptId], None]
+    ) -> None:
         self.mirror = mirror
         self._changed = changed
         self._output = output
@@ -109,7 +111,7 @@ class Watch:
         for end in ("err", "out"):
             for stream in self.mirror.streams(str(attempt)):
                 if stream.startswith(f"stage.{stage}@") and stream.endswith(f"/{end}"):
-                    size = self.mirror.cursor(str(attempt), stream)[0]
+                    size = self.mirror.size(str(attempt), stream)
                     data, _ = self.mirror.read(str(attempt), stream, max(0, size - QUOTE_BYTES), QUOTE_BYTES)
                     if data.strip():
                         return data.decode("utf-8", "replace").splitlines()[-QUOTE_LINES:]

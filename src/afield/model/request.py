@@ -109,7 +109,7 @@ def parse_devices(text: str) -> tuple[tuple[str, int], ...]:
     return tuple(asks.items())
 
 
-def format(request: Request) -> str:  # noqa: A001  (read as request.format)
+def format(request: Request) -> str:
     """The canonical text of a request, without its time limit."""
     return ",".join(format_group(group) for group in request.groups)
 

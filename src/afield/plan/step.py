@@ -32,7 +32,7 @@ def step(world: World, now: float, *, share: Share = equal, elastic: Collection[
             actions += _look_after(job, job.live)
         elif (action := _follow_up(job, now)) is not None:
             actions.append(action)
-        if job.waiting and not job.hold and job.not_before > now:
+        elif not job.hold and job.not_before > now:
             wakes.append(job.not_before)
     actions += _places(world, now, share)
     if elastic:

@@ -1,7 +1,7 @@
-"""Going on with an attempt whose shepherd was killed: what the run folder tells is taken up, as if nothing had happened.
+"""Going on with an attempt whose shepherd was killed: the run folder tells what was, as if nothing had happened.
 
-A keeper does this. It reaps the programs of its own killed shepherds and so learns how they end. Of programs that another,
-killed keeper left behind it can only see that they are gone: those get no exit, and the verdict says so.
+A keeper does this. It reaps the programs of its own killed shepherds and so learns how they end. Of programs that
+another, killed keeper left behind it can only see that they are gone: those get no exit, and the verdict says so.
 """
 
 from . import folder, shepherd
@@ -57,27 +57,26 @@ class Care:
         if not begun:
             yield from self._before(case, found)
             return
-        began = max([p["started"].get("mono", mono) for p in begun.values() if p["started"].get("boot") == boot] or [mono])
-        self.watch = Watch(case, [_member(rank, p) for rank, p in begun.items()], began)
-        yield from self._follow(case, whole=len(begun) == len(found["processes"]))
+        clocks = [p["started"].get("mono", mono) for p in begun.values() if p["started"].get("boot") == boot]
+        self.watch = Watch(case, [_member(rank, p) for rank, p in begun.items()], max(clocks or [mono]))
+        self.watch.broken = len(begun) < len(found["processes"])
+        yield from self._follow(case)
 
-    def _follow(self, case, whole):
+    def _follow(self, case):
         watch = self.watch
-        yield from watch.catch_up()
-        self.settled = True
         note = yield from folder.load(case.run + "/" + folder.STOPPING, case.nonce)
         if note is not None:
+            watch.taint()
+        yield from watch.catch_up()
+        self.settled = True
+        if note is not None:
             yield from watch.resume(note)
-        elif not whole:
-            yield from watch.order("failure", "keeper", float(case.spec.get("grace_s") or 0))
+        elif watch.broken:
+            yield from watch.give_up()
         else:
             yield from watch.after_adoption()
         yield from watch.follow()
-        if whole:
-            yield from watch.finish()
-        else:
-            yield from watch.clear()
-            yield from case.seal("the shepherd was killed while it started the programs")
+        yield from watch.finish()
 
     def _before(self, case, found):
         """The shepherd was killed before any program ran."""

@@ -165,9 +165,14 @@ class Lock:
             return self
 
     def __exit__(self, *_):
-        fcntl.flock(self._descriptor, fcntl.LOCK_UN)
-        os.close(self._descriptor)
-        self._descriptor = -1
+        self.release()
+
+    def release(self):
+        """Let go; does nothing when it is not held."""
+        if self._descriptor >= 0:
+            fcntl.flock(self._descriptor, fcntl.LOCK_UN)
+            os.close(self._descriptor)
+            self._descriptor = -1
 
 
 def boot_id():

@@ -1,6 +1,7 @@
 """First code on a node: finds or unpacks the runner's bundle and becomes the link. Sent as one line, run by `exec`.
 
-The only module of the runner that must work without the others. It speaks lines, not frames, since no runner is there yet:
+The only module of the runner that works without the others. It speaks lines, not frames: no runner is there yet.
+
 
     node    afield-ready 3.11.7            printed by the fixed command, after any noise of the login shell
     we      this file's text, as one line of Python
@@ -61,7 +62,7 @@ def complete(folder):
 
 
 def unpack(bundle, digest, folder):
-    """Put a bundle (compressed JSON: name to source text) in its place, whole or not at all. Raises Refused, OSError."""
+    """Put a bundle (compressed JSON: name to source) in its place, whole or not at all. Raises Refused, OSError."""
     import hashlib
     import json
     import zlib

@@ -1,6 +1,6 @@
-"""Children of the link: commands of the user (`exec`), and slow verbs in a fork of our own so that no request waits for them.
+"""Children of the link: commands of the user (`exec`), and slow verbs, in forks so that no request waits for them.
 
-All of them end with the link. Shepherds and the keeper are no children of the link.
+Commands end with the link; a fork brings its work to its end. Shepherds and the keeper are no children of the link.
 """
 
 import errno
@@ -79,6 +79,7 @@ class Exec:
     """One command; replies with its streams and, last, with how it ended."""
 
     def __init__(self, link, head, data):
+        self.head = {}
         self._link = link
         self._id = head["id"]
         self._status = None
@@ -132,14 +133,16 @@ class Exec:
 
 
 class Worker:
-    """A verb in a fork of the link. Its replies are frames on a pipe; they are passed on as they come."""
+    """A verb in a fork of the link; `head` is the request. Its replies are frames on a pipe, passed on as they come."""
 
-    def __init__(self, link, request_id, function):
+    def __init__(self, link, request_id, head, function):
+        self.head = head
         self._link = link
         self._id = request_id
         self._decoder = wire.Decoder()
         self._answered = False
         self._status = None
+        self.reply = {}
         self.kill_at = None
         read_end, write_end = os.pipe()
         self.pid = os.fork()
@@ -152,6 +155,7 @@ class Worker:
     def _frame(self, data):
         for head, body in self._decoder.feed(data):
             self._answered = self._answered or "more" not in head
+            self.reply = head
             self._link.outlet.send(dict(head, re=self._id), body)
         # Asked again once these are out, so that a long answer is never held here whole.
         self._link.outlet.offer(self._pipe)
@@ -245,7 +249,7 @@ def _start(head, data, out, err):
 
 
 def surroundings(variables):
-    """The environment for a command of the user: ours without what is meant for ssh and the runner, and the given ones."""
+    """The environment for a command of the user: ours without what ssh and the runner are told, and the given ones."""
     kept = {k: v for k, v in os.environ.items() if not k.startswith(("SSH_", "AFIELD_"))}
     return dict(kept, **variables)
 

@@ -5,7 +5,23 @@ GPU_FIELDS = "index,uuid,name,memory.total,memory.used"
 MIG_FIELD = ",mig.mode.current"
 APP_FIELDS = "gpu_uuid,pid,process_name"
 _MAKERS = ("nvidia", "geforce", "tesla", "quadro", "generation", "graphics", "device")
-_FORMS = ("sxm", "pcie", "hbm", "nvl", "sxm2", "sxm3", "sxm4", "sxm5", "hbm2", "hbm2e", "hbm3", "hbm3e", "laptop", "with", "gpu")
+_FORMS = (
+    "sxm",
+    "pcie",
+    "hbm",
+    "nvl",
+    "sxm2",
+    "sxm3",
+    "sxm4",
+    "sxm5",
+    "hbm2",
+    "hbm2e",
+    "hbm3",
+    "hbm3e",
+    "laptop",
+    "with",
+    "gpu",
+)
 
 
 def model(name):

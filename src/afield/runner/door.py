@@ -13,6 +13,7 @@ from .real_process import close_all
 START_S = 10.0
 REPLY_S = 30.0
 SCOPE_S = 3.0
+TURNS = 4
 _RUN = "import sys; sys.path.insert(0, sys.argv[1]); __import__(sys.argv[2], fromlist=['main']).main(sys.argv[3:])"
 _SCOPE = ["systemd-run", "--user", "--scope", "--quiet", "--collect", "--"]
 
@@ -31,13 +32,18 @@ class Client:
         self._numbers = 0
 
     def request(self, head):
-        """The reply to one request. A keeper that went away is started again and asked once more. Raises KeeperLost."""
-        try:
-            return self._ask(head)
-        except KeeperLost:
-            self.close()
+        """The reply to one request. A keeper that went away is started again and asked again. Raises KeeperLost."""
+        for turn in range(TURNS):
+            try:
+                return self._ask(head)
+            except KeeperLost:
+                self.close()
+                if turn == TURNS - 1:
+                    raise
+            # A keeper that is just dying may still take connections for a moment.
+            time.sleep(0.05 * turn)
             self._connection = _connected(self._paths, self._digest)
-            return self._ask(head)
+        raise AssertionError("the last turn returns or raises")
 
     def _ask(self, head):
         self._numbers += 1
@@ -65,7 +71,7 @@ class Client:
 
 
 def connect(paths, digest):
-    """A Client of the keeper of this store and runner version, which is started when there is none. Raises KeeperLost."""
+    """A Client of the keeper of this store and runner version; starts it when there is none. Raises KeeperLost."""
     return Client(paths, digest, _connected(paths, digest))
 
 
@@ -140,8 +146,8 @@ def _environ():
 def _manager():
     """Whether a user manager with lingering is there, in which a keeper survives logouts."""
     runtime = os.environ.get("XDG_RUNTIME_DIR") or "/run/user/%d" % os.getuid()
-    name = os.environ.get("USER") or os.environ.get("LOGNAME") or ""
-    return bool(name) and os.path.exists("/var/lib/systemd/linger/" + name) and os.path.exists(runtime + "/systemd/private")
+    lingers = os.path.exists("/var/lib/systemd/linger/" + (os.environ.get("USER") or os.environ.get("LOGNAME") or "/"))
+    return lingers and os.path.exists(runtime + "/systemd/private")
 
 
 def _in_scope(words):

@@ -1,8 +1,8 @@
 """What the runner's logic may ask of the world, as values that generators yield.
 
-Logic says `answer = yield Read(path)`; `real.perform` does it on a node, a simulator may do it in memory. An effect that
-fails raises OSError inside the generator. Each visible or durable act carries a label: a test may kill the runner before
-(`label`) or after (`label+`) it.
+Logic says `answer = yield Read(path)`; `real.perform` does it on a node, a simulator may do it in memory. An effect
+that fails raises OSError inside the generator. Each visible or durable act carries a label: a test may kill the runner
+before (`label`) or after (`label+`) it.
 """
 
 
@@ -29,7 +29,7 @@ class Effect:
 
 
 class Read(Effect):
-    """The bytes of a file, at most `limit`; None when there is no such file."""
+    """The bytes of a file, at most `limit`; None when there is no such file, or a link in its place."""
 
     __slots__ = fields = ("path", "limit")
     defaults = {"limit": 64 * 1024 * 1024}
@@ -48,7 +48,7 @@ class List(Effect):
 
 
 class Mkdir(Effect):
-    """Makes a folder and its parents (0700); it may be there already. Unless `synced` is off, it survives a power cut."""
+    """Makes a folder and its parents (0700); it may be there. Unless `synced` is off, it survives a power cut."""
 
     __slots__ = fields = ("path", "synced")
     defaults = {"synced": True}
@@ -61,7 +61,7 @@ class Write(Effect):
 
 
 class Put(Effect):
-    """Overwrites a file in place without syncing: for what is only displayed or only outlives a process, not a crash."""
+    """Overwrites a file in place without syncing: for what is only displayed or need not outlive a power cut."""
 
     __slots__ = fields = ("path", "data")
 
@@ -109,7 +109,7 @@ class Peek(Effect):
 class Program(Effect):
     """Forks a program that waits behind a gate, in a session of its own; the dict {"pid", "start", "gate"}.
 
-    `argv`, `env` (dict), `cwd`; `out` and `err` are paths opened for append; `inherit` lists lock handles that it keeps;
+    `argv`, `env` (dict), `cwd`; `out` and `err` are paths opened for append; `inherit` lists lock handles it keeps;
     `unopened` is (path, data), put in place by the child when its gate closes without having been opened.
     """
 
@@ -181,7 +181,7 @@ class Wait(Effect):
     """Sleeps until monotonic time `until` (None = for ever) or until something happened; the list of happenings.
 
     ("exit", pid, code, signal): a child ended and is still a zombie; told once; one a call.
-    ("poke",): SIGUSR1.  ("term",): SIGTERM.  ("told", pid, text): a spawned actor spoke, "" when it left without a word.
+    ("poke",): SIGUSR1.  ("term",): SIGTERM.  ("told", pid, text): a spawned actor spoke, or left ("").
     ("request", client, head): a message on the listening socket.
     """
 

@@ -7,7 +7,6 @@ folders that requirements name (`-e .`) are installed as copies with their depen
 before them.
 """
 
-import ctypes
 import fcntl
 import json
 import os
@@ -210,8 +209,7 @@ def _finish(job, record):
     place = job["folder"]
     descriptor = os.open(place, os.O_RDONLY | os.O_DIRECTORY)
     try:
-        # uv does not sync what it writes; a marker that outlives the files would hand out a broken environment.
-        ctypes.CDLL(None).syncfs(descriptor)
+        _sync(descriptor)
         with open(place + "/" + MARKER + ".new", "w") as file:
             json.dump(record, file)
             file.flush()
@@ -220,3 +218,13 @@ def _finish(job, record):
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def _sync(descriptor):
+    # uv does not sync what it writes; a marker that outlives the files would hand out a broken environment.
+    try:
+        import ctypes  # some builds of Python come without it
+    except ImportError:
+        os.sync()
+        return
+    ctypes.CDLL(None).syncfs(descriptor)

@@ -14,7 +14,7 @@ _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 
 def read(folder, path, offset, length):
-    """(size, bytes) of a piece of a regular file below `folder`. Raises OSError, ValueError for a path that leads out."""
+    """(size, bytes) of a piece of a regular file below `folder`. Raises OSError, ValueError."""
     parts = path.split("/")
     if not all(parts) or ".." in parts or "." in parts:
         raise ValueError("not a path below the folder: %r" % path)
@@ -78,6 +78,7 @@ def take_uv(folder, head, data):
     try:
         if os.fstat(descriptor).st_size != offset:
             raise ValueError("piece of uv at %d, but %d bytes are here" % (offset, os.fstat(descriptor).st_size))
+        os.lseek(descriptor, offset, os.SEEK_SET)
         left = memoryview(data)
         while left:
             left = left[os.write(descriptor, left) :]

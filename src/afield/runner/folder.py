@@ -36,7 +36,7 @@ RESERVE_BYTES = 64 * 1024
 class Paths:
     """The places of one store on this node; `root` may be on a network file system, `runroot` never is."""
 
-    __slots__ = ("store", "root", "runroot")
+    __slots__ = ("root", "runroot", "store")
 
     def __init__(self, store, root, runroot):
         self.store = store
@@ -287,13 +287,14 @@ def write_go(paths, attempt, variables):
         yield from put(run, GO, {"nonce": nonce, "variables": variables}, nonce, "link.go")
 
 
-def write_stop(paths, attempt, k, why, grace_s, by):
-    """Orders the end of an attempt, as order number `k` (1, 2, ...); the same number again changes nothing."""
+def write_stop(paths, attempt, order):
+    """Orders the end of an attempt: `order` holds k (1, 2, ...), why, grace_s, by. The same k again changes nothing."""
     run = paths.run(attempt)
     nonce = yield from _nonce(paths, attempt)
-    if nonce and (yield Size(run + "/" + STOP + str(k))) is None:
-        order = {"nonce": nonce, "k": k, "why": why, "grace_s": grace_s, "by": by}
-        yield from put(run, STOP + str(k), order, nonce, "link.stop")
+    name = "%s%d" % (STOP, order["k"])
+    if nonce and (yield Size(run + "/" + name)) is None:
+        value = {field: order[field] for field in ("k", "why", "grace_s", "by")}
+        yield from put(run, name, dict(value, nonce=nonce), nonce, "link.stop")
 
 
 def write_ack(paths, attempt):

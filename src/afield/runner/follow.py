@@ -1,12 +1,13 @@
-"""Follows run folders for the controller: pushes facts when something changed, and the bytes of out and err as they come.
+"""Follows run folders for the controller: pushes facts when something changed, and out and err as they grow.
 
-A stream is a file and a cursor: an offset and the (at most) 64 bytes before it. Files are opened for each look, so that any number
-of streams needs no descriptors. When the file does not fit the cursor, the next push carries a gap:
+A stream is a file and a cursor: an offset and the (at most) 64 bytes before it. Files are opened for each look, so that
+any number of streams needs no descriptors. When the file does not fit the cursor, the next push carries a gap:
 
     shrank      reading goes on at 0: all that the file holds now may be new
     differs     other bytes stand before the cursor; reading goes on at the cursor
 
-Facts are pushed before output that is already there: who waits for the last byte compares cursors with the sizes in the facts.
+Facts are pushed before output that is already there: who waits for the last byte compares cursors with the sizes in
+the facts.
 """
 
 import os
@@ -153,7 +154,7 @@ class Follower:
         return min(times) if times else None
 
     def tick(self, now):
-        """Push the facts that are due, and look at what no kernel tells of: locks, lives, and all files where it tells nothing."""
+        """Push the facts that are due; look at what the kernel tells nothing of: locks, lives, at times the files."""
         if self._watches and self._look_at is not None and now >= self._look_at:
             self._look(now)
         for watch in list(self._watches.values()):

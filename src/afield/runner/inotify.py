@@ -33,7 +33,7 @@ class Inotify:
         return self.descriptor >= 0
 
     def add(self, path):
-        """A number for a folder to be told about; None when it is not there. Raises OSError when the kernel has no room."""
+        """A number for a folder to hear of; None when it is not there. Raises OSError when the kernel has no room."""
         number = self._libc.inotify_add_watch(self.descriptor, os.fsencode(path), _MASK | _ONLY_FOLDER)
         if number >= 0:
             return number

@@ -9,8 +9,28 @@ from signal import SIGUSR1
 from . import folder, killtree, real, verdict
 from .adopt import Care
 from .door import connect
-from .effects import Answer, Ended, Identity, List, Listen, Lock, Mkdir, Now, Peek, Processes, Put, Reap, Self, Signal
-from .effects import Size, Sleep, Spawn, Subreaper, Unlink, Wait
+from .effects import (
+    Answer,
+    Ended,
+    Identity,
+    List,
+    Listen,
+    Lock,
+    Mkdir,
+    Now,
+    Peek,
+    Processes,
+    Put,
+    Reap,
+    Self,
+    Signal,
+    Size,
+    Sleep,
+    Spawn,
+    Subreaper,
+    Unlink,
+    Wait,
+)
 from .shepherd import HELD, REFUSED, STARTED, shepherd
 
 __all__ = ["Keeper", "connect", "main"]
@@ -239,7 +259,7 @@ class Keeper:
             except StopIteration:
                 task.done = True
                 return
-            except Exception as trouble:  # one attempt's bug must not end the care for the others
+            except Exception as trouble:  # noqa: BLE001 - one attempt's bug must not end the care for the others
                 yield from self._trouble(task, trouble)
                 return
             answer, error = None, None

@@ -5,18 +5,16 @@ A process is (pid, start ticks) of this boot, never a bare pid. The one who look
 
 
 class Row:
-    """One process of the machine; `mark` is its AFIELD_MARK or "", `command` its words for people."""
+    """One process of the machine; `words` are its AFIELD_MARK (or "") and its command line for people."""
 
     __slots__ = ("command", "mark", "parent", "pid", "session", "start", "state")
 
-    def __init__(self, pid, parent, session, start, state, mark="", command=""):
-        self.pid = pid
+    def __init__(self, identity, parent, session, state, words=("", "")):
+        self.pid, self.start = identity
         self.parent = parent
         self.session = session
-        self.start = start
         self.state = state
-        self.mark = mark
-        self.command = command
+        self.mark, self.command = words
 
     @property
     def identity(self):

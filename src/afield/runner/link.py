@@ -1,4 +1,4 @@
-"""The link: answers the controller's requests on this node and pushes news. One thread, one loop, no state worth keeping.
+"""The link: answers the controller's requests on this node and pushes news. One thread, one loop, nothing to lose.
 
 It ends when its standard input ends, or when nothing was heard for `SILENCE_S`; commands started by `exec` end with it,
 shepherds and the keeper do not notice.
@@ -141,7 +141,7 @@ class Link:
     def _serve(self, head, body):
         try:
             reply = self.verbs.answer(head, body)
-        except Exception as error:  # Whatever a verb meets, it is the answer to that request and not the end of the link.
+        except Exception as error:  # noqa: BLE001 whatever a verb meets answers that request, and is not the end
             reply = trouble(error)
         if reply is not None:
             data = reply.pop("data", b"")

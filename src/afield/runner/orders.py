@@ -1,7 +1,7 @@
 """What a controller orders about attempts: launch, go, stop, and the list of all. Logic only, as generators of effects.
 
-`ask` and `stage` are generator functions that are handed in: one request to the keeper, and the attempt's own copy of the
-code. Every order may be given twice.
+`ask` and `stage` are generator functions that are handed in: one request to the keeper, and the attempt's own copy of
+the code. Every order may be given twice.
 """
 
 from . import folder, verdict
@@ -27,6 +27,11 @@ def name(spec):
 def launch(paths, spec, stage, ask):
     """Brings an attempt to its start: {"state", "reason", "have"}; the state is launched, already, sealed or need."""
     attempt = name(spec)
+    known = yield from folder.read_spec(paths, attempt)
+    if known is not None and known["nonce"] != spec["nonce"]:
+        raise Refusal(
+            "conflict", "attempt %s is on the node already, from another launch" % attempt, "its nonce differs"
+        )
     facts = yield from folder.facts(paths, attempt)
     word = verdict.verdict(facts)
     if word == verdict.NEVER_STARTED:
@@ -37,8 +42,7 @@ def launch(paths, spec, stage, ask):
         need = yield from stage(spec["code"], paths.job(attempt) + "/src")
         if need is not None:
             return _state("need", have=need["need"])
-    if (yield from folder.write_spec(paths, attempt, spec)) == "other":
-        raise Refusal("conflict", "attempt %s is on the node already, from another launch" % attempt, "its nonce differs")
+    yield from folder.write_spec(paths, attempt, spec)
     reply = yield from _asked(ask, "start", attempt)
     if reply["state"] == "sealed":
         return _state("sealed", reply["reason"])
@@ -53,9 +57,9 @@ def go(paths, attempt, variables, ask):
 
 
 def stop(paths, head, ask):
-    """Writes the stop order and wakes whoever looks after the attempt, the keeper where nobody does; the facts after it."""
+    """Writes the stop order and wakes who cares for the attempt, the keeper where nobody does; the facts after it."""
     attempt = head["attempt"]
-    yield from folder.write_stop(paths, attempt, head["k"], head["why"], head["grace_s"], head["by"])
+    yield from folder.write_stop(paths, attempt, head)
     yield from _asked(ask, "poke", attempt)
     return (yield from folder.facts(paths, attempt))
 

@@ -1,7 +1,7 @@
 """What leaves the link: replies first, then one chunk of each stream in turn.
 
-Streams are pulled when the other side takes bytes, never queued: a slow reader costs no memory, and a reply waits for at
-most one chunk. Replies are queued; while more than `FULL` bytes of them wait, the link reads no further requests.
+Streams are pulled when the other side takes bytes, never queued: a slow reader costs no memory, and a reply waits for
+at most one chunk. Replies are queued; while more than `FULL` bytes of them wait, the link reads no further requests.
 """
 
 import os

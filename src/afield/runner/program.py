@@ -9,7 +9,7 @@ GPUS = "/proc/driver/nvidia/gpus"
 
 
 def base(me, path):
-    """The variables of everything that we run: the account's, with the login shell's PATH, and nothing of any caller's."""
+    """The variables of everything that we run: the account's and the login shell's PATH, nothing of any caller's."""
     found = {"PATH": path or PATH, "HOME": me["home"], "USER": me["user"], "LOGNAME": me["user"], "SHELL": me["shell"]}
     found.update({name: me["environ"][name] for name in PASSED if name in me["environ"]})
     found["PYTHONUNBUFFERED"] = "1"

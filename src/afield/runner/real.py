@@ -47,7 +47,7 @@ def perform(generator, world=None):
 
 
 class KillPoints:
-    """AFIELD_KILL=label[:n],label2...: the n-th pass of a label kills this process. AFIELD_KILL_LOG: file of all passes."""
+    """AFIELD_KILL=label[:n],label2...: the n-th pass kills this process. AFIELD_KILL_LOG: a file of all passes."""
 
     def __init__(self, environ):
         self.log = environ.get("AFIELD_KILL_LOG", "")

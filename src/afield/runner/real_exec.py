@@ -1,4 +1,4 @@
-"""The last steps of a forked child before it is the user's program; failures are one line in its `err`, as in a shell."""
+"""The last steps of a forked child before it is the user's program; a failure is one line in `err`, as in a shell."""
 
 import errno
 import fcntl

@@ -20,7 +20,7 @@ def read(_world, effect):
     try:
         descriptor = os.open(effect.path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
     except OSError as error:
-        if error.errno in _GONE:
+        if error.errno in _GONE or error.errno == errno.ELOOP:
             return None
         raise
     try:
@@ -205,14 +205,13 @@ def roots(home=None):
 def kind_of(path, mounts):
     """The file system type under a path, from [(mount point, type)]; "" when none fits."""
     real = os.path.realpath(path)
-    fitting = [(len(point), kind) for point, kind in mounts if real == point or real.startswith(point.rstrip("/") + "/")]
-    # The last of several mounts on one point is the one that is seen.
-    best = ""
-    longest = -1
-    for length, kind in fitting:
-        if length >= longest:
-            longest, best = length, kind
-    return best
+    best, found = -1, ""
+    for point, kind in mounts:
+        inside = real == point or real.startswith(point.rstrip("/") + "/")
+        # The last of several mounts on one point is the one that is seen.
+        if inside and len(point) >= best:
+            best, found = len(point), kind
+    return found
 
 
 def _mounts():

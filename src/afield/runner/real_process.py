@@ -1,4 +1,4 @@
-"""Processes of the real world: forking programs and actors, identities, signals, exits that stay until they are written."""
+"""Processes of the real world: forking programs and actors, identities, signals, exits that wait to be written."""
 
 import gc
 import os
@@ -34,13 +34,21 @@ def _become(effect, entrance):
         keep = [real_exec.lift(handle, HIGH) for handle in effect.inherit]
         close_all(keep + [entrance])
         if not os.read(entrance, 1):
-            if effect.unopened:
-                real_files.write(None, Write(effect.unopened[0], effect.unopened[1], "gate"))
-            os._exit(0)
+            _leave_unopened(effect.unopened)
         os.close(entrance)
         real_exec.run(effect.argv, effect.env, effect.cwd)
     finally:
         os._exit(126)
+
+
+def _leave_unopened(record):
+    """Never returns. Without its record on the disk an exit would look like a program's: then it is a kill."""
+    try:
+        if record:
+            real_files.write(None, Write(record[0], record[1], "gate"))
+        os._exit(0)
+    finally:
+        os.kill(os.getpid(), signal.SIGKILL)
 
 
 def _forget_signals():
@@ -149,7 +157,7 @@ def processes(_world, _effect):
         found = _stat(int(name)) if name.isdigit() else None
         if found is not None:
             parent, session, state, start = found
-            rows.append(Row(int(name), parent, session, start, state, _mark(name), _command(name)))
+            rows.append(Row((int(name), start), parent, session, state, (_mark(name), _command(name))))
     return rows
 
 

@@ -1,4 +1,4 @@
-"""Looking at the exit of a child without taking it: waitid with WNOWAIT, by ctypes where this Python lacks it (PyPy)."""
+"""Looking at the exit of a child without taking it: waitid with WNOWAIT, by ctypes where Python lacks it (PyPy)."""
 
 import os
 

@@ -1,4 +1,4 @@
-"""The shepherd of one attempt on one node: refuses or starts its programs, watches them, and writes down how they ended.
+"""The shepherd of one attempt on one node: refuses or starts its programs, watches them, writes down how they ended.
 
 Nothing here touches the world but by effects. The order of what it writes is what the verdict rests on: the lock, the
 high-water mark, started.json before the gate opens, exit.json before the zombie is reaped, final.json last.

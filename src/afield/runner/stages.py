@@ -116,5 +116,5 @@ def fork(case, place, rank, plan):
 
 def _birth(case, born):
     wall, mono, boot = yield Now()
-    shepherd = [case.me["pid"], case.me["start"]]
-    return {"boot": boot, "pid": born["pid"], "start": born["start"], "shepherd": shepherd, "at": wall, "mono": mono, "subreaper": case.proof}
+    value = {"boot": boot, "pid": born["pid"], "start": born["start"], "at": wall, "mono": mono}
+    return dict(value, shepherd=[case.me["pid"], case.me["start"]], subreaper=case.proof)

@@ -8,6 +8,7 @@ import os
 
 from . import delta, gittree, spares
 from .area import PRISTINE, SPARES, Area, Held, TreeError
+from .files import remove
 from .spares import Folder
 
 SHORT_S = 0.02
@@ -64,7 +65,7 @@ def stage(store, code, destination):
         if os.path.lexists(destination):
             return None
         os.makedirs(os.path.dirname(destination), 0o700, exist_ok=True)
-        ready = _spare_of(area, code["tree"])
+        ready = _spare_of(area, code["tree"]) if _same_disk(area.path, os.path.dirname(destination)) else None
         if ready is not None:
             _hand_over(area, ready, destination, inside)
             return None
@@ -85,46 +86,46 @@ def refill(store, workspace):
 
 
 class _Stream:
-    """One delta stream on its way into pristine: the sink of delta.Reader. Holds the workspace's lock."""
+    """One delta stream on its way into pristine. Holds the workspace's lock from `begin` to `close`."""
 
     def __init__(self, area, want):
         self.expected = (want, 0)
         self._area = area
         self._want = want
         self._lock = area.lock(SHORT_S)
-        self._folder = Folder(area.place(PRISTINE))
-        self._reader = delta.Reader(self)
-        self._changes = {}
         self._tree = gittree.Tree()
-        self._dirty = False
-        self._path = b""
-        self._kind = 0
-        self._descriptor = -1
-        self._target = b""
-        self._hasher = None
-        self._lock.__enter__()
+        self._sink = None
+        self._reader = None
 
     def begin(self, base):
         """None when the stream may go on, else the reply that ends it."""
+        self._lock.__enter__()
         try:
-            held = self._area.held(PRISTINE)
-            if held is not None and held.tree.hash == self._want:
-                self.close()
-                return {"have": self._want}
-            if base is not None:
-                if held is not None and held.lent is not None:
-                    held = spares.restore(self._area, held)
-                if held is None or held.tree.hash != base:
-                    self.close()
-                    return {"have": held and held.tree.hash, "refused": "base"}
-                self._tree = held.tree
-            self._dirty = True
-            self._area.forget(PRISTINE)
-            if base is None:
-                self._area.discard(PRISTINE)
+            refusal = self._check(base)
         except BaseException:
             self.close()
             raise
+        if refusal is not None:
+            self.close()
+            return refusal
+        self._area.forget(PRISTINE)
+        if base is None:
+            self._area.discard(PRISTINE)
+        self._sink = _Sink(self._area.place(PRISTINE), self._tree)
+        self._reader = delta.Reader(self._sink)
+        return None
+
+    def _check(self, base):
+        held = self._area.held(PRISTINE)
+        if held is not None and held.tree.hash == self._want:
+            return {"have": self._want}
+        if base is None:
+            return None
+        if held is not None and held.lent is not None:
+            held = spares.restore(self._area, held)
+        if held is None or held.tree.hash != base:
+            return {"have": held and held.tree.hash, "refused": "base"}
+        self._tree = held.tree
         return None
 
     def feed(self, data):
@@ -135,29 +136,39 @@ class _Stream:
     def finish(self):
         """The stream is over: prove the tree and keep it. Raises TreeError when it is another."""
         self._reader.finish()
-        self._folder.parents(b"x")
-        self._tree.update(self._changes)
+        self._sink.finish()
+        self._tree.update(self._sink.changes)
         if self._tree.hash != self._want:
             raise TreeError("bad-delta", "the code on the node is not what was sent", "it has the hash " + self._tree.hash)
         self._area.keep(PRISTINE, Held(self._tree))
-        self._dirty = False
+        self._sink = None
         self.close()
 
     def close(self):
         """Let go of everything; what is half done is discarded."""
-        if self._descriptor >= 0:
-            os.close(self._descriptor)
-            self._descriptor = -1
-        if self._dirty:
+        if self._sink is not None:
+            self._sink.close()
             self._area.discard(PRISTINE)
-        if self._lock is not None:
-            self._lock.__exit__()
-            self._lock = None
+            self._sink = None
+        self._lock.release()
+
+
+class _Sink:
+    """What a delta stream says, done in a folder; `changes` are the entries with the hashes of the bytes that came."""
+
+    def __init__(self, path, tree):
+        self.changes = {}
+        self._folder = Folder(path)
+        self._tree = tree
+        self._descriptor = -1
+        self._hasher = None
+        self._target = bytearray()
+        self._coming = (b"", 0)
 
     def remove(self, path):
         """A file goes."""
         self._folder.remove(path)
-        self._changes[path] = None
+        self.changes[path] = None
 
     def mode(self, path, kind):
         """A file becomes runnable or plain."""
@@ -165,11 +176,122 @@ class _Stream:
         if entry is None or entry[0] not in (gittree.FILE, gittree.PROGRAM):
             raise TreeError("bad-delta", "a mode for what is no file", repr(path))
         self._folder.mode(path, kind == delta.RUNNABLE)
-        self._changes[path] = (gittree.PROGRAM if kind == delta.RUNNABLE else gittree.FILE, entry[1])
+        self.changes[path] = (_MODES[kind], entry[1])
 
-    def begin_file(self, path, mode):
-        """Open the file that comes."""
-        self._descriptor = self._folder.create(path, mode)
+    def begin(self, path, kind, size):
+        """A file or a link's target comes."""
+        self._coming = (path, kind)
+        self._hasher = gittree.hasher(b"blob", size)
+        self._target.clear()
+        if kind != delta.LINK:
+            self._descriptor = self._folder.create(path, _MODES[kind])
 
-    def begin(self, path, kind, size):  # noqa: F811
-        """Contents follow."""
+    def data(self, data):
+        """Bytes of it."""
+        self._hasher.update(data)
+        if self._descriptor >= 0:
+            spares.write(self._descriptor, data)
+        else:
+            self._target += data
+
+    def end(self):
+        """It is whole."""
+        path, kind = self._coming
+        if kind == delta.LINK:
+            delta.check_link(path, bytes(self._target))
+            self._folder.link(path, bytes(self._target))
+        self.close()
+        self.changes[path] = (_MODES[kind], self._hasher.digest())
+
+    def finish(self):
+        """No more comes: the folder is there, also without any file."""
+        self._folder.parents(b"x")
+
+    def close(self):
+        """Close the file that is open."""
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1
+
+
+_MODES = {
+    delta.FILE: gittree.FILE,
+    delta.PLAIN: gittree.FILE,
+    delta.PROGRAM: gittree.PROGRAM,
+    delta.RUNNABLE: gittree.PROGRAM,
+    delta.LINK: gittree.LINK,
+}
+
+
+def _drop(key):
+    stream = _streams.pop(key, None)
+    if stream is not None:
+        stream.close()
+
+
+def _spare_of(area, want):
+    """The name of a spare that holds this tree, or can be brought to it from pristine; None when there is none."""
+    trees = {name: area.names(name) for name in SPARES}
+    current = area.names(PRISTINE) == want
+    for name in sorted(trees, key=lambda name: trees[name] != want):
+        if trees[name] is None or (trees[name] != want and not current):
+            continue
+        spare = area.held(name)
+        if spare is None or (spare.tree.hash != want and not _brought(area, name, spare)):
+            continue
+        return name
+    return None
+
+
+def _brought(area, name, spare):
+    """Bring a spare to pristine's tree; False when a file could not be had, and the spare is gone."""
+    held = area.held(PRISTINE)
+    if held is None:
+        return False
+    area.forget(name)
+    try:
+        differences = gittree.differences(spare.tree, held.tree)
+        spares.bring(Folder(area.place(name)), spares.source_of(area, held), differences)
+    except (OSError, spares.Damaged) as error:
+        area.discard(name)
+        if getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        return False
+    return True
+
+
+def _give(area, held, destination, inside):
+    """Without a spare: a small tree or one that a job has is copied; else the attempt gets pristine itself.
+
+    Pristine is then `lent`: it is copied back from the attempt's folder later, with every file proven.
+    """
+    if held.lent is None and held.tree.size >= spares.SMALL and _same_disk(area.path, os.path.dirname(destination)):
+        area.keep(PRISTINE, Held(held.tree, destination))
+        _move(area.place(PRISTINE), destination, inside)
+        return
+    part = destination + b".part"
+    if os.path.lexists(part):
+        remove(part)
+    folder = Folder(part)
+    folder.parents(b"x")
+    source = spares.source_of(area, held)
+    try:
+        spares.bring(folder, source, gittree.differences(gittree.Nothing, held.tree))
+    except FileNotFoundError as error:
+        raise spares.Damaged(error.filename)
+    _move(part, destination, inside)
+
+
+def _hand_over(area, name, destination, inside):
+    area.forget(name)
+    _move(area.place(name), destination, inside)
+
+
+def _move(path, destination, inside):
+    if inside:
+        os.makedirs(os.path.join(path, inside), exist_ok=True)
+    os.rename(path, destination)
+
+
+def _same_disk(one, other):
+    return os.stat(one).st_dev == os.stat(other).st_dev

@@ -64,10 +64,10 @@ class Verbs:
 
     def finished(self, child):
         """A child of the link is done."""
-        head = getattr(child, "head", {})
+        head = child.head
         if head.get("do") == "launch":
             self._link.follower.poke(orders.name(head["spec"]))
-            if head["spec"].get("code"):
+            if head["spec"].get("code") and child.reply.get("state") == "launched":
                 self._refill(head["spec"]["code"]["workspace"])
 
     def read_facts(self, attempt):
@@ -109,9 +109,7 @@ class Verbs:
         return {"size": size, "data": data}
 
     def _exec(self, head, data):
-        child = Exec(self._link, head, data)
-        child.head = {}
-        self._link.running[head["id"]] = child
+        self._link.running[head["id"]] = Exec(self._link, head, data)
 
     def _cancel(self, head, _):
         child = self._link.running.get(head["request"])
@@ -138,12 +136,12 @@ class Verbs:
         from . import door  # noqa: F401
 
         paths = self._paths
-        child = Worker(self._link, number, lambda: _replies(function, paths, head))
-        child.head = head
-        self._link.running[number] = child
+        self._link.running[number] = Worker(self._link, number, head, lambda: _replies(function, paths, head))
 
     def _refill(self, workspace):
-        busy = any(c.head.get("do") == "refill" and c.head["workspace"] == workspace for c in self._link.running.values())
+        busy = any(
+            c.head.get("do") == "refill" and c.head["workspace"] == workspace for c in self._link.running.values()
+        )
         if not busy:
             self._inner -= 1
             self._fork(self._inner, {"do": "refill", "workspace": workspace}, _refill)
@@ -153,7 +151,7 @@ def _replies(function, paths, head):
     try:
         for reply, data in function(paths, head):
             yield reply, data
-    except Exception as error:  # Whatever a verb meets, it is the answer to that request.
+    except Exception as error:  # noqa: BLE001 whatever a verb meets answers that request
         yield trouble(error), b""
 
 

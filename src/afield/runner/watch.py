@@ -55,6 +55,7 @@ class Watch:
         self.survivors = []
         self.usage = {"cpu_s": 0.0, "rss_bytes": 0}
         self.rules = rules
+        self.broken = False  # some program never ran: the shepherd was killed while it started them
         self._began = began
         self._orders = 0
         self._fail_at = None
@@ -141,7 +142,15 @@ class Watch:
         if member is not None and self.rules:
             yield from self._after(member)
 
+    def _unopened(self, member):
+        """Whether the program left behind its closed gate without having run; it has written that down itself."""
+        record = yield from folder.load("%s/%s/%s" % (self.case.run, member.place, folder.EXIT), self.case.nonce)
+        return record is not None and record.get("by") == "gate"
+
     def _write_exit(self, member, code, signum):
+        if (yield from self._unopened(member)):
+            member.ended, self.broken = True, True
+            return
         wall, mono, _ = yield Now()
         value = {"code": code, "signal": signum, "at": wall, "mono": mono}
         value.update({"by": self.case.who, "after_signal": member.signalled})
@@ -150,6 +159,9 @@ class Watch:
 
     def _after(self, member):
         """What the end of one program means for the others."""
+        if self.broken:
+            yield from self.give_up()
+            return
         failed = member.code != 0
         first_end = self.case.spec.get("end") == "first"
         if failed and self.cause is None and not member.signalled:
@@ -161,6 +173,11 @@ class Watch:
             yield from self.order("failure" if failed else "end_first", "", self._grace())
         elif failed and self._fail_at is None:
             self._fail_at = mono + self._grace()
+
+    def give_up(self):
+        """Stops what runs of an attempt that was never whole."""
+        if self.stop is None and self.open():
+            yield from self.order("failure", self.case.who, self._grace())
 
     def after_adoption(self):
         """Applies the rules to ends that the killed shepherd wrote down but may not have acted on."""
@@ -197,12 +214,15 @@ class Watch:
             pass  # a full disk must not keep anything alive
         yield from self._send(SIGTERM)
 
+    def taint(self):
+        """A killed shepherd may have signalled everything: who ends from now on ended after a signal of ours."""
+        for member in self.open():
+            member.signalled = True
+
     def resume(self, note):
         """Goes on with a stop that a killed shepherd had begun."""
         cause = note.get("cause")
         self.cause = cause if isinstance(cause, int) else None
-        for member in self.open():
-            member.signalled = True
         yield from self.order(str(note.get("why")), str(note.get("by", "")), self._grace())
 
     def _send(self, signum):
@@ -227,7 +247,7 @@ class Watch:
     # ---- the end -----------------------------------------------------------------------------------------------------
 
     def clear(self):
-        """Ends what is left after the last member, and returns when that is verified. Names survivors of a normal end."""
+        """Ends what is left after the last member; returns when that is verified. Names survivors of a normal end."""
         _, mono, _ = yield Now()
         normal = self.stop is None
         if normal:
@@ -263,8 +283,11 @@ class Watch:
                     yield from self.ended(*happening[1:])
 
     def finish(self):
-        """Clears up, then writes final.json, unless nobody can know how the programs ended."""
+        """Clears up, then writes final.json; not when nobody knows how the programs ended, or when some never ran."""
         yield from self.clear()
+        if self.broken:
+            yield from self.case.seal("the shepherd was killed while it started the programs")
+            return
         if self.stop is None and not all(member.known for member in self.members):
             return
         why, by = (self.stop.why, self.stop.by) if self.stop is not None else (None, "")

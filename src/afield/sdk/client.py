@@ -5,16 +5,21 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import closing
-from typing import Any
 from urllib.parse import quote, urlencode
 
 from afield.errors import AfieldError, from_dict
 from afield.sdk.door import Door
-from afield.sdk.http import Connection, Frame, Gone
+from afield.sdk.http import Gone
 
-View = dict[str, Any]
+TYPE_CHECKING = False  # read by type checkers as true; every command would pay for loading typing
+if TYPE_CHECKING:
+    from collections.abc import Generator, Iterator, Mapping, Sequence
+    from typing import Any
+
+    from afield.sdk.http import Connection, Frame
+
+    View = dict[str, Any]
 
 TRIES = 3
 """How often a request that may be repeated is sent when the server goes away."""

@@ -7,17 +7,18 @@ import json
 import os
 import sys
 import time
-from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import IO, TYPE_CHECKING, Any
 
 from afield.build import build, on_disk, release
 from afield.errors import Unreachable, UsageError
 from afield.folders import Folders
-from afield.sdk.http import Connection, Gone
+from afield.sdk.http import HELLO_S, Connection, Gone
 
+TYPE_CHECKING = False  # read by type checkers as true; every command would pay for loading typing
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
     from subprocess import Popen
+    from typing import IO, Any
 
 API = 1
 START_S = 20.0
@@ -51,9 +52,20 @@ class Door:
         return connection
 
     def knock(self) -> Connection | None:
-        """A connection to the server that runs now, whichever build it is; None when none answers."""
+        """A connection to the server that runs now, whichever build it is; None when none is there.
+
+        Raises Unreachable when one is there and does not say a word.
+        """
         self.folders.check()
-        return _reach(self.folders.socket, self.folders.token) or self._elsewhere()
+        try:
+            return _reach(self.folders.socket, self.folders.token) or self._elsewhere()
+        except TimeoutError as error:
+            pid = _read(self.folders.lock).get("pid", "?")
+            raise Unreachable(
+                f"afield's server (process {pid}) is there and does not answer",
+                why=f"it took the connection and was silent for {HELLO_S:.0f} s",
+                hints=[f"kill -9 {pid}    no job is touched; the next command starts another"],
+            ) from error
 
     def wait_gone(self, within_s: float = LEAVE_S) -> bool:
         """Whether the server has let go of its store within so many seconds."""
@@ -155,6 +167,8 @@ def _reach(socket: str, token: str) -> Connection | None:
         with open(token, encoding="ascii") as file:
             connection.token = file.read()
         connection.hello()
+    except TimeoutError:
+        raise
     except (OSError, Gone):
         return None
     return connection

@@ -6,14 +6,17 @@ import http.client
 import json
 import os
 import socket
-from collections.abc import Generator
-from typing import Any
 
 from afield.build import build
 from afield.errors import AfieldError, Unreachable, from_dict
 from afield.runner import wire
 
-Frame = tuple[dict[str, Any], bytes]
+TYPE_CHECKING = False  # read by type checkers as true; every command would pay for loading typing
+if TYPE_CHECKING:
+    from collections.abc import Generator
+    from typing import Any
+
+    Frame = tuple[dict[str, Any], bytes]
 
 PIECE = 1 << 20
 """Bytes asked of the socket at once."""
@@ -63,10 +66,13 @@ class Connection(http.client.HTTPConnection):
             return True
 
     def hello(self) -> dict[str, Any]:
-        """Who answers. Raises Gone when nobody does in time."""
+        """Who answers. Raises Gone when it hangs up, TimeoutError when it is silent for long."""
         assert self.sock is not None
         self.sock.settimeout(HELLO_S)
-        self.told = self.call("GET", "/v1/hello")
+        try:
+            self.told = self.call("GET", "/v1/hello")
+        except Gone as error:
+            raise (error.__cause__ if isinstance(error.__cause__, TimeoutError) else error) from None
         self.sock.settimeout(None)
         return self.told
 

@@ -1,1 +1,1 @@
-"""Code as a tree named by its hash: taken where the user is, sent to where the node is."""
+"""The user's code: `take` makes a snapshot of a working tree, `send` brings it to a node; both meet in a shadow repository."""

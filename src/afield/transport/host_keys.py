@@ -1,7 +1,7 @@
 """Host keys of the user's machines: what a machine shows, and the user's consent to it. Checking is never switched off.
 
-The key is asked for by ssh itself, with a known_hosts file of its own for this one question and without any login, so that
-jumps and aliases lead to the same machine as later.
+The key is asked for by ssh itself, with a known_hosts file for this one question and without any login, so that jumps
+and aliases lead to the same machine as later.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ async def fingerprints(target: str, config: str | None = None) -> list[HostKey]:
 
 
 async def trust(target: str, keys: Sequence[HostKey], config: str | None = None) -> Path:
-    """Add these keys to the user's known_hosts; only for keys that a person has agreed to. The file that has them now."""
+    """Add these keys to the user's known_hosts; only for keys that a person agreed to. The file that has them now."""
     settings = await _output([*_ssh(config), "-G", "--", target])
     files = [line.split(None, 1)[1] for line in settings.splitlines() if line.lower().startswith("userknownhostsfile ")]
     path = Path(os.path.expanduser(files[0].split()[0].strip('"') if files else "~/.ssh/known_hosts"))

@@ -136,6 +136,11 @@ class Link:
         if not self._greeted.is_set():
             raise self._lost()
 
+    @property
+    def pid(self) -> int:
+        """The process id of the carrier."""
+        return self._carrier.pid
+
     async def wait_closed(self) -> str:
         """The reason, once the link is closed."""
         await self.closed.wait()

@@ -36,7 +36,8 @@ async def explain(target: str, config: str | None, failed: Failed) -> AfieldErro
         return _denied(target, denied[1].split(","))
     last = _last(words)
     if "Bad configuration option" in words or "Bad owner or permissions" in words or "terminating," in words:
-        return Unreachable(f"ssh does not accept its configuration for {target}", why=last, code="ssh-config")
+        what, hints = f"ssh does not accept its configuration for {target}", (f"ssh -G {target} shows what it reads",)
+        return Unreachable(what, why=last, hints=hints, code="ssh-config")
     for sign, why in _NETWORK.items():
         if sign in words.lower():
             hints = (f"try: ssh {target} true",)

@@ -1,7 +1,7 @@
 """OpenSSH's own client as the carrier, so that the user's config, jumps, agents, hardware keys and second factors work.
 
-The connection of a link is a control master: shells and forwards are channels of it. Where a person has logged in before
-(`login_argv`), the link is itself a channel of that person's master, at the same control path.
+The connection of a link is a control master: shells and forwards are channels of it. Where a person has logged in
+before (`login_argv`), the link is itself a channel of that person's master, at the same control path.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from afield.errors import UsageError
-from afield.transport import refusal, reap
+from afield.transport import reap, refusal
 from afield.transport.carrier import Carrier
 from afield.transport.command import COMMAND
 from afield.transport.link import Link
@@ -30,8 +30,8 @@ _ALWAYS = (
 class Ssh:
     """The way to one ssh host.
 
-    `target` as the user would write it after `ssh`; `control` is the private folder for control sockets; `config` replaces
-    the user's ssh config file; `agent` is the caller's SSH_AUTH_SOCK.
+    `target` as the user would write it after `ssh`; `control` is the private folder for control sockets; `config`
+    replaces the user's ssh config file; `agent` is the caller's SSH_AUTH_SOCK.
     """
 
     name = "ssh"

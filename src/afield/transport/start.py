@@ -99,7 +99,7 @@ class _Talk:
     @property
     def said(self) -> tuple[str, ...]:
         """The last words of the login shell, as a hint."""
-        noise = bytes(self.noise[-200:]).decode("utf-8", "replace").strip()
+        noise = bytes((self.noise + self.buffer)[-200:]).decode("utf-8", "replace").strip()
         return (f"its login says: {noise}",) if noise else ()
 
     async def find(self, *markers: bytes) -> bytes:

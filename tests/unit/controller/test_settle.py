@@ -108,7 +108,9 @@ def test_a_gang_that_cannot_start_everywhere_starts_nowhere() -> None:
 
 
 def test_a_lost_watcher_is_sealed_before_it_is_judged() -> None:
-    (order,) = assess(attempt(A, state=State.RUNNING), End.ALL, {A: facts(lock="free", processes={"0": process()})}).orders
+    (order,) = assess(
+        attempt(A, state=State.RUNNING), End.ALL, {A: facts(lock="free", processes={"0": process()})}
+    ).orders
     assert order.verb == "seal"
 
 

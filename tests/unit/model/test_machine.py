@@ -45,42 +45,42 @@ NEVER = ev.NeverStarted(ONE, "sealed")
 LOST, PREEMPTED = ev.AttemptGone(ONE, False, "reboot"), ev.AttemptGone(ONE, True, "taken back")
 
 
-@pytest.mark.parametrize(
-    ("state", "event", "after", "outcome"),
-    [
-        (P, PREPARE, R, None),
-        (P, FAILED, E, Outcome.SETUP_FAILED),
-        (P, STARTED, X, None),
-        (P, STOP, S, None),
-        (P, NEVER, E, Outcome.NEVER_STARTED),
-        (P, LOST, E, Outcome.LOST),
-        (P, PREEMPTED, E, Outcome.PREEMPTED),
-        (R, STARTED, X, None),
-        (R, PREPARE, R, None),
-        (R, FAILED, E, Outcome.SETUP_FAILED),
-        (R, STOP, S, None),
-        (R, DONE, E, Outcome.SUCCEEDED),
-        (R, NEVER, E, Outcome.NEVER_STARTED),
-        (R, LOST, E, Outcome.LOST),
-        (X, DONE, E, Outcome.SUCCEEDED),
-        (X, WRONG, E, Outcome.FAILED),
-        (X, LATE, E, Outcome.TIMED_OUT),
-        (X, STOP, S, None),
-        (X, STARTED, X, None),
-        (X, LOST, E, Outcome.LOST),
-        (X, PREEMPTED, E, Outcome.PREEMPTED),
-        (S, STOPPED, E, Outcome.STOPPED),
-        (S, DONE, E, Outcome.SUCCEEDED),
-        (S, WRONG, E, Outcome.FAILED),
-        (S, LATE, E, Outcome.TIMED_OUT),
-        (S, NEVER, E, Outcome.STOPPED),
-        (S, FAILED, E, Outcome.STOPPED),
-        (S, LOST, E, Outcome.STOPPED),
-        (S, STARTED, S, None),
-        (S, STOP, S, None),
-        *[(E, event, E, Outcome.SUCCEEDED) for event in (PREPARE, STARTED, STOP, FAILED, WRONG, NEVER, LOST)],
-    ],
-)
+MOVES = [
+    (P, PREPARE, R, None),
+    (P, FAILED, E, Outcome.SETUP_FAILED),
+    (P, STARTED, X, None),
+    (P, STOP, S, None),
+    (P, NEVER, E, Outcome.NEVER_STARTED),
+    (P, LOST, E, Outcome.LOST),
+    (P, PREEMPTED, E, Outcome.PREEMPTED),
+    (R, STARTED, X, None),
+    (R, PREPARE, R, None),
+    (R, FAILED, E, Outcome.SETUP_FAILED),
+    (R, STOP, S, None),
+    (R, DONE, E, Outcome.SUCCEEDED),
+    (R, NEVER, E, Outcome.NEVER_STARTED),
+    (R, LOST, E, Outcome.LOST),
+    (X, DONE, E, Outcome.SUCCEEDED),
+    (X, WRONG, E, Outcome.FAILED),
+    (X, LATE, E, Outcome.TIMED_OUT),
+    (X, STOP, S, None),
+    (X, STARTED, X, None),
+    (X, LOST, E, Outcome.LOST),
+    (X, PREEMPTED, E, Outcome.PREEMPTED),
+    (S, STOPPED, E, Outcome.STOPPED),
+    (S, DONE, E, Outcome.SUCCEEDED),
+    (S, WRONG, E, Outcome.FAILED),
+    (S, LATE, E, Outcome.TIMED_OUT),
+    (S, NEVER, E, Outcome.STOPPED),
+    (S, FAILED, E, Outcome.STOPPED),
+    (S, LOST, E, Outcome.STOPPED),
+    (S, STARTED, S, None),
+    (S, STOP, S, None),
+    *[(E, event, E, Outcome.SUCCEEDED) for event in (PREPARE, STARTED, STOP, FAILED, WRONG, NEVER, LOST)],
+]
+
+
+@pytest.mark.parametrize(("state", "event", "after", "outcome"), MOVES)
 def test_moves(state: State, event: ev.Event, after: State, outcome: Outcome | None) -> None:
     told = story(state)
     told.tell(event)

@@ -14,7 +14,7 @@ from afield.model import event as ev
 from afield.model.attempt import Placement
 from afield.model.ids import NodeName
 from afield.model.node import Health, Node
-from afield.model.request import ANY_MODEL, DeviceAsk, ProcessGroup, Request, format, parse
+from afield.model.request import ANY_MODEL, DeviceAsk, ProcessGroup, Request, format
 from afield.model.world import World
 from afield.plan.fit import fit, shape
 from afield.plan.free import Room, allowed, node_devices, usable
@@ -220,7 +220,9 @@ def test_a_gang_goes_to_the_tightest_slice_and_spares_slices_it_does_not_need() 
     pod(told, "small", 2)
     assert names(told, "2:[4:v4]") == ["small-0", "small-1"]
     assert names(told, "3:[4:v4]") == ["big-0", "big-1", "big-2"]
-    assert Counter(names(told, "6:[4:v4]") or []) == {f"{p}-{i}": 1 for p, n in (("big", 4), ("small", 2)) for i in range(n)}
+    assert Counter(names(told, "6:[4:v4]") or []) == {
+        f"{p}-{i}": 1 for p, n in (("big", 4), ("small", 2)) for i in range(n)
+    }
     told.node("alone", *["v4"] * 4)
     assert names(told, "[v4]") == ["alone"]
 

@@ -70,7 +70,7 @@ class Story:
         return node
 
     def submit(self, request: str = "[]", *nodes: str, policy: Policy = Policy.PASS, priority: int = 0) -> JobNumber:
-        number = JobNumber(1 + max(self.world.jobs, default=JobNumber(0)))
+        number = JobNumber(1 + max([*self.world.jobs, *self.ends], default=0))
         body = ev.JobSubmitted(
             number, f"k{number}", "", f"j{number}", "ana", Task(("true",)), parse(request), policy, priority, nodes
         )

@@ -93,7 +93,7 @@ def test_an_old_python_is_named(tmp_path):
 
 
 def test_shims_that_lead_nowhere_are_passed_over(tmp_path):
-    path = programs(tmp_path / "bin", python3="exit 127", python3_9="", **{"python3.12": f'exec {sys.executable} "$@"'})
+    path = programs(tmp_path / "bin", python3="exit 127", **{"python3.12": f'exec {sys.executable} "$@"'})
     done = start("sh", tmp_path, order() + bundle().data, PATH=f"{path}:/bin")
     assert after_marker(done.stdout).startswith(b"need\nhave\n"), (done.stdout, done.stderr)
 

@@ -18,8 +18,8 @@ CASES = sorted(path.stem for path in FACTS.glob("*.json") if path.stem != "names
 @pytest.mark.parametrize("name", CASES)
 def test_recorded_output_gives_the_devices(name):
     case = json.loads((FACTS / f"{name}.json").read_text())
-    texts = ["\n".join(case[key]) + "\n" for key in ("gpus", "apps", "list")]
-    found, trouble = devices.parse(*texts, owner=lambda pid: case["owners"][str(pid)])
+    gpus, apps, listing = ("\n".join(case[key]) + "\n" for key in ("gpus", "apps", "list"))
+    found, trouble = devices.parse(gpus, apps, listing, lambda pid: case["owners"][str(pid)])
     assert found == case["devices"]
     assert trouble == case["trouble"]
 

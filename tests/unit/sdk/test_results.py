@@ -11,8 +11,10 @@ import pytest
 
 from afield.errors import AfieldError, NotFound
 from afield.runner import wire
-from afield.sdk.http import Frame, Gone
+from afield.sdk.http import Gone
 from afield.sdk.results import Brought, home, inside, pull, safe
+
+Frame = tuple[dict[str, Any], bytes]
 
 WHEN = 1_700_000_000_123_456_789
 
@@ -20,7 +22,9 @@ WHEN = 1_700_000_000_123_456_789
 class Node:
     """What a client's `results` gives, from a list of files; hangs up once before the file named `hang_up`."""
 
-    def __init__(self, files: Mapping[str, bytes], links: Mapping[str, str] | None = None, hang_up: str = "") -> None:
+    def __init__(
+        self, files: Mapping[str, bytes], links: Mapping[str, str] | None = None, hang_up: str | None = None
+    ) -> None:
         self.files = files
         self.links = links or {}
         self.hang_up = hang_up
@@ -34,7 +38,7 @@ class Node:
                 kept += 1
                 continue
             if path == self.hang_up:
-                self.hang_up = ""
+                self.hang_up = None
                 yield _file(path, size=len(data))
                 raise Gone("afield's server went away")
             yield _file(path, size=len(data))

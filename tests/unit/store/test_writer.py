@@ -1,4 +1,4 @@
-"""Group commit: what waits is committed together, each call is answered for itself, the world shows only what is durable."""
+"""Group commit: what waits is committed together, each call is answered for itself, the world shows what is durable."""
 
 from __future__ import annotations
 
@@ -30,6 +30,9 @@ class Gated(MemoryStore):
         super().__init__()
         self.gate = threading.Event()
         self.begun = threading.Event()
+        self.committed = threading.Event()
+        self.leave = threading.Event()
+        self.leave.set()
         self.sizes: list[int] = []
         self.broken: Exception | None = None
 
@@ -40,6 +43,8 @@ class Gated(MemoryStore):
             raise self.broken
         super().commit(draft)
         self.sizes.append(len(draft.records))
+        self.committed.set()
+        assert self.leave.wait(20)
 
 
 @pytest.fixture(params=["sqlite", "memory"])
@@ -50,7 +55,7 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
 
 
 def run(story: Callable[[], Awaitable[None]]) -> None:
-    asyncio.run(asyncio.wait_for(story(), 30))  # type: ignore[arg-type]
+    asyncio.run(asyncio.wait_for(story(), 30))
 
 
 async def begun(store: Gated) -> None:
@@ -130,7 +135,7 @@ def test_an_illegal_call_fails_alone(store: Store) -> None:
         found = await asyncio.gather(*calls, return_exceptions=True)
         assert isinstance(found[1], IllegalMove)
         assert isinstance(found[2], Conflict)
-        assert [r.seq for call in (found[0], found[3]) for r in call] == [1, 2, 3]  # type: ignore[union-attr]
+        assert [r.seq for call in (found[0], found[3]) for r in call] == [1, 2, 3]
         assert set(world.jobs) == {1, 2}
         assert world == store.load()
         await writer.close()
@@ -232,6 +237,33 @@ def test_followers_get_the_log_and_then_what_comes(store: Store) -> None:
         await writer.close()
         await task
         assert got == list(range(4, 1198))
+
+    run(story)
+
+
+def test_followers_are_never_ahead_of_the_world() -> None:
+    async def story() -> None:
+        store = Gated()
+        store.gate.set()
+        store.leave.clear()
+        world = store.load()
+        writer = Writer(store, world)
+        ahead: list[bool] = []
+
+        async def follow() -> None:
+            async for record in writer.follow(0):
+                ahead.append(record.seq > world.seq)
+
+        task = asyncio.create_task(writer.append([submitted(1)]))
+        assert await asyncio.to_thread(store.committed.wait, 20)
+        following = asyncio.create_task(follow())
+        for _ in range(5):
+            await asyncio.sleep(0)
+        store.leave.set()
+        await task
+        await writer.close()
+        await following
+        assert ahead == [False]
 
     run(story)
 

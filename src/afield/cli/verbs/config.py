@@ -19,6 +19,8 @@ def command(as_json: str | None) -> None:
 
     rows = settings()
     if as_json:
-        show.as_json({"schema": 1, "settings": [dict(zip(("key", "value", "origin"), row, strict=True)) for row in rows]})
+        show.as_json(
+            {"schema": 1, "settings": [dict(zip(("key", "value", "origin"), row, strict=True)) for row in rows]}
+        )
         return
     show.table(rows, ["KEY", "VALUE", "FROM"])

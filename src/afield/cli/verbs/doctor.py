@@ -63,12 +63,19 @@ def _machine() -> Iterator[Check]:
     for program, use in (("git", "snapshots of your code"), ("ssh", "nodes that ssh reaches")):
         found = shutil.which(program)
         state = "ok" if found else "bad"
-        yield Check("machine", state, f"{program}: {found or 'missing'}", "" if found else f"install {program}: needed for {use}")
+        yield Check(
+            "machine",
+            state,
+            f"{program}: {found or 'missing'}",
+            "" if found else f"install {program}: needed for {use}",
+        )
     from afield.config import folders
 
     free = shutil.disk_usage(folders().state).free
     low = free < LEAST_DISK
-    yield Check("machine", "warn" if low else "ok", f"{show.size(free)} free for the store", "free some space" if low else "")
+    yield Check(
+        "machine", "warn" if low else "ok", f"{show.size(free)} free for the store", "free some space" if low else ""
+    )
 
 
 def _project() -> Iterator[Check]:
@@ -92,9 +99,16 @@ def _node(client: Any, name: str) -> Iterator[Check]:
     yield Check(name, "ok", f"answers; Python {facts.get('python', '?')}, folder {facts.get('root', '?')}")
     skew = float(facts.get("time") or time.time()) - time.time()
     if abs(skew) > MOST_SKEW_S:
-        yield Check(name, "warn", f"its clock differs by {show.duration(abs(skew))}", "set up time synchronisation there")
+        yield Check(
+            name, "warn", f"its clock differs by {show.duration(abs(skew))}", "set up time synchronisation there"
+        )
     low = view["disk_bytes"] < LEAST_DISK
-    yield Check(name, "warn" if low else "ok", f"{show.size(view['disk_bytes'])} disk free", "free some space there" if low else "")
+    yield Check(
+        name,
+        "warn" if low else "ok",
+        f"{show.size(view['disk_bytes'])} disk free",
+        "free some space there" if low else "",
+    )
     if facts.get("linger") == "False" and facts.get("systemd_user") == "True":
         yield Check(name, "warn", "its login manager may end jobs at logout", "loginctl enable-linger, on the node")
     uv = facts.get("uv")

@@ -12,7 +12,9 @@ from afield.cli.terminal import Filter, Lines
 from afield.errors import UsageError, from_dict
 
 
-@click.command(name="exec", short_help="run one command on nodes at once", context_settings={"allow_interspersed_args": False})
+@click.command(
+    name="exec", short_help="run one command on nodes at once", context_settings={"allow_interspersed_args": False}
+)
 @click.option("-n", "--node", multiple=True, help="On this node; may be given again.")
 @click.option("--all", "all_", is_flag=True, help="On every node.")
 @click.option("-e", "--env", multiple=True, metavar="K=V", help="A variable for the command.")
@@ -25,7 +27,11 @@ def command(node: tuple[str, ...], all_: bool, env: tuple[str, ...], argv: tuple
       afield exec --all -- uptime
     """
     if bool(node) == all_:
-        raise UsageError("say where", why="either nodes or all of them", hints=["afield exec -n box1 -- uptime", "afield exec --all -- uptime"])
+        raise UsageError(
+            "say where",
+            why="either nodes or all of them",
+            hints=["afield exec -n box1 -- uptime", "afield exec --all -- uptime"],
+        )
     variables = dict(pair.partition("=")[::2] for pair in env)
     frames = context.client().execute(list(node) or None, list(argv), variables)
     return _print(frames, several=all_ or len(node) > 1)

@@ -28,7 +28,7 @@ command = Lazy(
 @click.option("-y", "--yes", is_flag=True, help="Trust the host key that the host shows now.")
 @context.json_option
 @click.argument("target")
-def add(target: str, name: str | None, devices: str | None, address: str | None, yes: bool, as_json: str | None) -> None:
+def add(target: str, yes: bool, as_json: str | None, **told: str | None) -> None:
     """Add a host: user@host, or any name from your ssh config. It needs a login and Python 3.8 or newer.
 
     \b
@@ -36,8 +36,7 @@ def add(target: str, name: str | None, devices: str | None, address: str | None,
       afield node add box1 --devices 2:gtx1070
     """
     client = context.client()
-    spec = {"target": target, "name": name, "devices": devices, "address": address}
-    spec = {k: v for k, v in spec.items() if v is not None}
+    spec = {"target": target, **{k: v for k, v in told.items() if v is not None}}
     try:
         view = client.add_node(spec)
     except AfieldError as error:
@@ -78,7 +77,9 @@ def ls(as_json: str | None) -> None:
     if as_json:
         show.as_json({"schema": 1, "nodes": nodes}, context.fields(as_json))
         return
-    show.table([node_row(n) for n in nodes], ["NODE", "HEALTH", "CPU", "MEMORY", "DEVICES", "JOBS"], {1: show.PHASE_COLOURS})
+    show.table(
+        [node_row(n) for n in nodes], ["NODE", "HEALTH", "CPU", "MEMORY", "DEVICES", "JOBS"], {1: show.PHASE_COLOURS}
+    )
     for node in nodes:
         if node["health"] in ("unreachable", "needs_login"):
             show.say(f"{node['name']}: {show.safe(node['detail'])}")
@@ -131,7 +132,12 @@ def show_(name: str, probe: bool, as_json: str | None) -> None:
     if as_json:
         show.as_json({"schema": 1, "node": view} if not context.fields(as_json) else view, context.fields(as_json))
         return
-    rows = [("node", view["name"]), ("health", view["health"]), ("detail", view["detail"]), ("backend", view["backend"])]
+    rows = [
+        ("node", view["name"]),
+        ("health", view["health"]),
+        ("detail", view["detail"]),
+        ("backend", view["backend"]),
+    ]
     rows += [("target", view["target"]), ("address", view["address"]), ("declared", view["declared"])]
     rows += [(k, str(v)) for k, v in sorted(view["facts"].items())]
     for key, value in rows:
@@ -139,7 +145,8 @@ def show_(name: str, probe: bool, as_json: str | None) -> None:
             print(f"{show.paint(key.ljust(18), show.BOLD, sys.stdout)} {show.safe(value)}")
     for device in view["devices"]:
         user = f"job {device['job']}" if device["job"] else device["busy"] or "free"
-        print(f"{'device'.ljust(18)} {show.safe(device['id'])} {device['model']} {show.size(device['memory_bytes'])} {show.safe(user)}")
+        cells = ("device".ljust(18), device["id"], device["model"], show.size(device["memory_bytes"]), user)
+        print(" ".join(show.safe(cell) for cell in cells))
 
 
 @click.command(name="set", short_help="declare devices, an address, or drain it")
@@ -178,7 +185,7 @@ def login(name: str) -> int:
     if not argv:
         show.say(f"{name} needs no login")
         return 0
-    status = subprocess.call(argv)  # noqa: S603 the argv is ours: ssh and the node's own target
+    status = subprocess.call(argv)
     if status:
         return 6
     view = client.probe_node(name)

@@ -33,7 +33,11 @@ def command(all_: bool, limit: int, as_json: str | None) -> None:
     if not jobs:
         show.say("no jobs; start one: afield run train.py")
         return
-    show.table([_row(j) for j in jobs], ["JOB", "NAME", "STATE", "WHERE", "DEVICES", "TIME", "COMMAND"], {2: show.PHASE_COLOURS})
+    show.table(
+        [_row(j) for j in jobs],
+        ["JOB", "NAME", "STATE", "WHERE", "DEVICES", "TIME", "COMMAND"],
+        {2: show.PHASE_COLOURS},
+    )
 
 
 def _row(job: dict[str, Any]) -> list[str]:

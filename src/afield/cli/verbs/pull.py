@@ -10,7 +10,9 @@ from afield.cli import context, show
 
 
 @click.command(name="pull", short_help="bring a job's results home")
-@click.option("-o", "--output", type=click.Path(path_type=Path, file_okay=False), help="Another folder than outputs/JOB.")
+@click.option(
+    "-o", "--output", type=click.Path(path_type=Path, file_okay=False), help="Another folder than outputs/JOB."
+)
 @context.json_option
 @click.argument("job", type=context.JOB)
 def command(job: int | str, output: Path | None, as_json: str | None) -> None:
@@ -26,10 +28,20 @@ def command(job: int | str, output: Path | None, as_json: str | None) -> None:
     view = client.job(context.number(client, job))
     brought = pull(client, view, output)
     if as_json:
-        show.as_json({"schema": 1, "files": brought.files, "kept": brought.kept, "bytes": brought.bytes, "folder": str(brought.folder)})
+        show.as_json(
+            {
+                "schema": 1,
+                "files": brought.files,
+                "kept": brought.kept,
+                "bytes": brought.bytes,
+                "folder": str(brought.folder),
+            }
+        )
         return
     if not brought.files and not brought.kept:
         show.say(f"job {view['number']} left no files in its outputs folder")
         return
     print(brought.folder)
-    show.say(f"{brought.files} files, {show.size(brought.bytes)}" + (f", {brought.kept} were here" if brought.kept else ""))
+    show.say(
+        f"{brought.files} files, {show.size(brought.bytes)}" + (f", {brought.kept} were here" if brought.kept else "")
+    )

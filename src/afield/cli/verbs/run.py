@@ -49,18 +49,19 @@ Options end at the first word of CMD. A .py file runs under the environment's Py
 @click.option("-q", "--quiet", is_flag=True, help="Only the program's output and errors.")
 @context.json_option
 @click.argument("argv", nargs=-1, required=True, metavar="[--] CMD...", type=click.UNPROCESSED)
-def command(argv: tuple[str, ...], as_json: str | None, detach: bool, dry_run: bool, quiet: bool, **options: Any) -> int:
+def command(
+    argv: tuple[str, ...], as_json: str | None, detach: bool, dry_run: bool, quiet: bool, **options: Any
+) -> int:
     """Submit and follow."""
     from afield.sdk.submit import build  # loads snapshot and config, which --help does not need
 
     client = context.client()
     submission = _asking(build, list(argv), _given(options))
-    if not quiet:
-        for note in submission.notes:
-            show.say(show.paint(show.safe(note), show.DIM, sys.stderr))
+    for note in submission.notes if not quiet else ():
+        show.say(show.paint(show.safe(note), show.DIM, sys.stderr))
     view = client.submit([submission.body], dry_run=dry_run)[0]
     if dry_run:
-        show.as_json({"schema": 1, "job": view}, context.fields(as_json)) if as_json else _plan(view, submission.notes)
+        _plan(view, as_json)
         return 0
     if detach:
         detached(view, as_json, quiet)
@@ -88,7 +89,10 @@ def _asking(build: Any, argv: list[str], options: dict[str, Any]) -> Any:
         return build(argv, {**options, "big": True})
 
 
-def _plan(view: dict[str, Any], notes: list[str]) -> None:
+def _plan(view: dict[str, Any], as_json: str | None) -> None:
+    if as_json:
+        show.as_json({"schema": 1, "job": view}, "")
+        return
     show.say(f"would run: {' '.join(show.safe(a) for a in view['command'])}")
     show.say(f"request:   {view['request']}")
     show.say("nothing was submitted")
@@ -151,7 +155,11 @@ def _home(client: Any, view: dict[str, Any], quiet: bool) -> None:
         return
     brought = pull(client, view)
     if brought.files and not quiet:
-        line = {"stage": "fetch", "state": "done", "text": f"{brought.files} files, {show.size(brought.bytes)} → {brought.shown}"}
+        line = {
+            "stage": "fetch",
+            "state": "done",
+            "text": f"{brought.files} files, {show.size(brought.bytes)} → {brought.shown}",
+        }
         from afield.cli.follow import stage_line
 
         show.say(stage_line(line))

@@ -57,7 +57,9 @@ def _attempt(attempt: dict[str, Any]) -> str:
     lines = [f"attempt {attempt['number']}: {word} on {', '.join(attempt['nodes'])}"]
     started, ended = show.moment(attempt["started_at"]), show.moment(attempt["ended_at"])
     if started is not None:
-        lines.append(f"  started {attempt['started_at']}" + (f", ran {show.duration(ended - started)}" if ended else ""))
+        lines.append(
+            f"  started {attempt['started_at']}" + (f", ran {show.duration(ended - started)}" if ended else "")
+        )
     for exited in attempt["exits"]:
         how = f"exit code {exited['code']}" if exited["code"] is not None else f"signal {exited['signal']}"
         cause = "  <- ended the attempt" if attempt["cause"] == exited["rank"] and len(attempt["exits"]) > 1 else ""

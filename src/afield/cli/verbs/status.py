@@ -22,7 +22,11 @@ def command(as_json: str | None) -> None:
     if as_json:
         show.as_json(overview, context.fields(as_json))
         return
-    show.table([node_row(n) for n in overview["nodes"]], ["NODE", "HEALTH", "CPU", "MEMORY", "DEVICES", "JOBS"], {1: show.PHASE_COLOURS})
+    show.table(
+        [node_row(n) for n in overview["nodes"]],
+        ["NODE", "HEALTH", "CPU", "MEMORY", "DEVICES", "JOBS"],
+        {1: show.PHASE_COLOURS},
+    )
     print()
     jobs = client.jobs(all=False, limit=1000)
     if not jobs:

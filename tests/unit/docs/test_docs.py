@@ -1,0 +1,41 @@
+"""Docs that can be compared with the code are: error codes, exit codes, named tests, commands."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from afield.cli.table import COMMANDS, NODE
+from afield.cli.topics import EXIT_CODES
+from afield.errors import Exit
+
+ROOT = Path(__file__).parents[3]
+CODE = re.compile(r"""(?:code ?= ?|Refusal\()"([a-z]+(?:-[a-z]+)*)\"""")
+
+
+def test_every_error_code_is_documented() -> None:
+    used = {c for p in (ROOT / "src").rglob("*.py") for c in CODE.findall(p.read_text())}
+    documented = set(re.findall(r"^\| `([a-z-]+)` \|", (ROOT / "docs/errors.md").read_text(), re.MULTILINE))
+    assert used <= documented, used - documented
+
+
+def test_every_exit_code_is_documented() -> None:
+    text = (ROOT / "docs/exit-codes.md").read_text()
+    for status in Exit:
+        assert re.search(rf"^\| {status.value} \|", text, re.MULTILINE), status
+        assert re.search(rf"^  {status.value} ", EXIT_CODES, re.MULTILINE), status
+
+
+def test_every_clause_of_the_promise_names_tests_that_exist() -> None:
+    named = re.findall(r"`(tests/[\w/.]+\.py)(?:::(\w+))?`", (ROOT / "docs/promise.md").read_text())
+    assert named
+    for path, test in named:
+        assert (ROOT / path).exists(), path
+        assert not test or f"def {test}(" in (ROOT / path).read_text(), (path, test)
+
+
+def test_commands_in_the_how_to_exist() -> None:
+    for page in ("docs/how-to.md", "README.md"):
+        for verb, second in re.findall(r"^ {4}afield ([a-z]+)(?: ([a-z]+))?", (ROOT / page).read_text(), re.MULTILINE):
+            assert verb in COMMANDS, (page, verb)
+            assert verb != "node" or second in NODE, (page, second)
