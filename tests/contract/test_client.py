@@ -12,11 +12,16 @@ from afield.runner import wire
 from afield.sdk.client import submit_key
 from afield.sdk.http import Connection
 from tests.unit.server.fixtures import place as place
+from tests.unit.server.fixtures import shared as shared
 from tests.unit.server.memory import output
 from tests.unit.server.place import Place, job, until
 
 MANY = 400_000
 """Lines of output that no socket buffer holds."""
+
+
+def submit(place: Place, *argv: str, **more: object) -> int:
+    return int(place.client.submit([job(*argv, **more)])[0]["number"])
 
 
 def test_submit_gives_views_in_order(place: Place) -> None:
@@ -27,17 +32,17 @@ def test_submit_gives_views_in_order(place: Place) -> None:
     assert place.client.why(2)["job"] == 2
 
 
-def test_bytes_that_are_no_text_arrive_as_they_are(place: Place) -> None:
-    view = place.client.submit([job("cat", "caf\udce9")])[0]
+def test_bytes_that_are_no_text_arrive_as_they_are(shared: Place) -> None:
+    view = shared.client.submit([job("cat", "caf\udce9")])[0]
     assert os.fsencode(view["command"][1]) == b"caf\xe9"
 
 
-def test_the_same_key_is_the_same_job_and_never_another(place: Place) -> None:
+def test_the_same_key_is_the_same_job_and_never_another(shared: Place) -> None:
     asked = job("lines", "1", key=submit_key())
-    first = place.client.submit([asked])[0]["number"]
-    assert place.client.submit([asked])[0]["number"] == first
+    first = shared.client.submit([asked])[0]["number"]
+    assert shared.client.submit([asked])[0]["number"] == first
     with pytest.raises(Conflict, match="was used for another job"):
-        place.client.submit([{**asked, "name": "other"}])
+        shared.client.submit([{**asked, "name": "other"}])
 
 
 def test_a_submission_survives_the_death_of_the_server_in_the_middle(place: Place) -> None:
@@ -48,59 +53,60 @@ def test_a_submission_survives_the_death_of_the_server_in_the_middle(place: Plac
     assert place.client.hello()["pid"] != before
 
 
-def test_rerun_submits_the_same_task_under_a_new_key(place: Place) -> None:
-    place.client.submit([job("lines", "7", name="seven", nodes=["box1"])])
-    again = place.client.rerun(1)
-    assert (again["number"], again["name"], again["command"]) == (2, "seven", ["lines", "7"])
+def test_rerun_submits_the_same_task_under_a_new_key(shared: Place) -> None:
+    first = submit(shared, "lines", "7", name="seven", nodes=["box1"])
+    again = shared.client.rerun(first)
+    assert (again["number"], again["name"], again["command"]) == (first + 1, "seven", ["lines", "7"])
 
 
-def test_errors_come_as_the_class_they_were_with_all_they_said(place: Place) -> None:
+def test_errors_come_as_the_class_they_were_with_all_they_said(shared: Place) -> None:
     with pytest.raises(NotFound) as missing:
-        place.client.job(99)
+        shared.client.job(99999)
     assert missing.value.hints == ("afield ps --all",)
     assert missing.value.exit is Exit.NOT_FOUND
     with pytest.raises(NothingFits, match="no node fits"):
-        place.client.submit([job("true", nodes=["nowhere"])])
+        shared.client.submit([job("true", nodes=["nowhere"])])
     with pytest.raises(NotFound, match="nothing at GET /v1/nothing"):
-        place.client._view("GET", "/v1/nothing")
-    with pytest.raises(NotFound, match="no job 5"):
-        list(place.client.follow(5))
+        shared.client._view("GET", "/v1/nothing")
+    with pytest.raises(NotFound, match="no job 55555"):
+        list(shared.client.follow(55555))
     with pytest.raises(NotFound, match="no node nowhere"):
-        list(place.client.execute(["box1", "nowhere"], ["true"]))
+        list(shared.client.execute(["box1", "nowhere"], ["true"]))
 
 
 @pytest.mark.parametrize(
     ("change", "path"),
     [
-        ({"colour": "red"}, r"jobs\.0\.colour"),
-        ({"task": {"argv": ["a"], "shape": 1}}, r"jobs\.0\.task\.shape"),
-        ({"task": {"argv": []}}, r"jobs\.0\.task\.argv"),
-        ({"task": {"argv": ["a\0b"]}}, r"jobs\.0\.task"),
-        ({"task": {"argv": ["a"], "variables": [["A=B", "c"]]}}, r"jobs\.0\.task\.variables"),
-        ({"task": {"argv": ["a"], "grace_s": float("nan")}}, r"jobs\.0\.task\.grace_s"),
-        ({"request": {"groups": [{"count": "many"}]}}, r"jobs\.0\.request\.groups\.0\.count"),
-        ({"policy": "perhaps"}, r"jobs\.0\.policy"),
-        ({"priority": 10**9}, r"jobs\.0\.priority"),
-        ({"key": ""}, r"jobs\.0\.key"),
+        ({"colour": "red"}, r"jobs\.1\.colour"),
+        ({"task": {"argv": ["a"], "shape": 1}}, r"jobs\.1\.task\.shape"),
+        ({"task": {"argv": []}}, r"jobs\.1\.task\.argv"),
+        ({"task": {"argv": ["a\0b"]}}, r"jobs\.1\.task"),
+        ({"task": {"argv": ["a"], "variables": [["A=B", "c"]]}}, r"jobs\.1\.task\.variables"),
+        ({"task": {"argv": ["a"], "grace_s": float("nan")}}, r"jobs\.1\.task\.grace_s"),
+        ({"request": {"groups": [{"count": "many"}]}}, r"jobs\.1\.request\.groups\.0\.count"),
+        ({"policy": "perhaps"}, r"jobs\.1\.policy"),
+        ({"priority": 10**9}, r"jobs\.1\.priority"),
+        ({"key": ""}, r"jobs\.1\.key"),
     ],
 )
-def test_a_bad_submission_is_refused_with_its_place(place: Place, change: dict[str, object], path: str) -> None:
+def test_a_bad_submission_is_refused_with_its_place(shared: Place, change: dict[str, object], path: str) -> None:
+    before = len(shared.client.jobs(all=True))
     with pytest.raises(UsageError, match=path):
-        place.client.submit([{**job("true"), **change}])
-    assert place.client.jobs(all=True) == []
+        shared.client.submit([job("true"), {**job("true"), **change}])
+    assert len(shared.client.jobs(all=True)) == before
 
 
-def test_numbers_out_of_range_are_usage_and_no_fault(place: Place) -> None:
+def test_numbers_out_of_range_are_usage_and_no_fault(shared: Place) -> None:
     with pytest.raises(UsageError, match="number"):
-        place.client.job(10**30)
-    place.client.submit([job("true")])
+        shared.client.job(10**30)
+    number = submit(shared, "true")
     with pytest.raises(UsageError, match="cursors"):
-        list(place.client._fresh().frames("GET", "/v1/jobs/1/follow?cursors=[]"))
+        list(shared.client._fresh().frames("GET", f"/v1/jobs/{number}/follow?cursors=[]"))
 
 
-def test_a_wrong_token_is_refused_and_hello_needs_none(place: Place) -> None:
-    place.client.hello()
-    connection = Connection(place.folders.socket, "wrong")
+def test_a_wrong_token_is_refused_and_hello_needs_none(shared: Place) -> None:
+    shared.client.hello()
+    connection = Connection(shared.folders.socket, "wrong")
     connection.connect()
     assert connection.hello()["store"] == "memory"
     with pytest.raises(NotAllowed, match="token"):
@@ -110,8 +116,8 @@ def test_a_wrong_token_is_refused_and_hello_needs_none(place: Place) -> None:
     connection.close()
 
 
-def test_nodes(place: Place) -> None:
-    client = place.client
+def test_nodes(shared: Place) -> None:
+    client = shared.client
     client.add_node({"name": "box1", "target": "me@box1"})
     with pytest.raises(Conflict):
         client.add_node({"name": "box1", "target": "me@box1"})
@@ -123,21 +129,21 @@ def test_nodes(place: Place) -> None:
         client.node("box1")
 
 
-def test_each_request_brings_the_callers_agent(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_each_request_brings_the_callers_agent(shared: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SSH_AUTH_SOCK", "/run/agent.1")
-    assert place.client.shell("box1")["agent"] == "/run/agent.1"
+    assert shared.client.shell("box1")["agent"] == "/run/agent.1"
     monkeypatch.delenv("SSH_AUTH_SOCK")
-    assert place.client.shell("box1")["agent"] == "/run/agent.1"
+    assert shared.client.shell("box1")["agent"] == "/run/agent.1"
 
 
-def test_follow_gives_every_byte_once_and_ends(place: Place) -> None:
-    place.client.submit([job("lines", str(MANY))])
+def test_follow_gives_every_byte_once_and_ends(shared: Place) -> None:
+    number = submit(shared, "lines", str(MANY))
     cursors: dict[str, int] = {}
-    frames = list(place.client.follow(1, cursors))
+    frames = list(shared.client.follow(number, cursors))
     assert b"".join(data for _, data in frames) == output(MANY)
     assert [h["on"] for h, _ in frames][:2] == ["job", "stage"]
     assert frames[-1][0]["on"] == "end"
-    assert cursors == {"1.1/p0/out": len(output(MANY))}
+    assert cursors == {f"{number}.1/p0/out": len(output(MANY))}
 
 
 def test_follow_goes_on_after_the_server_was_killed(place: Place) -> None:
@@ -164,29 +170,29 @@ def test_follow_goes_on_when_the_server_was_asked_to_leave(place: Place) -> None
     assert place.pid != before
 
 
-def test_cursors_say_where_to_go_on(place: Place) -> None:
-    place.client.submit([job("lines", "100000")])
+def test_cursors_say_where_to_go_on(shared: Place) -> None:
+    number = submit(shared, "lines", "100000")
     cursors: dict[str, int] = {}
-    frames = place.client.follow(1, cursors)
+    frames = shared.client.follow(number, cursors)
     taken = b"".join(data for _, data in islice(frames, 4))
     frames.close()  # type: ignore[attr-defined]
-    assert 0 < cursors["1.1/p0/out"] <= len(taken)
-    rest = b"".join(data for _, data in place.client.follow(1, cursors))
+    assert 0 < cursors[f"{number}.1/p0/out"] <= len(taken)
+    rest = b"".join(data for _, data in shared.client.follow(number, cursors))
     assert (taken + rest)[: len(taken)] == output(100000)[: len(taken)]
     assert rest == output(100000)[-len(rest) :]
 
 
-def test_a_reader_that_hangs_up_ends_the_stream_in_the_controller(place: Place) -> None:
-    place.client.submit([job("forever")])
-    frames = place.client._fresh().frames("GET", "/v1/jobs/1/follow")
+def test_a_reader_that_hangs_up_ends_the_stream_in_the_controller(shared: Place) -> None:
+    number = submit(shared, "forever")
+    frames = shared.client._fresh().frames("GET", f"/v1/jobs/{number}/follow")
     next(frames)
     frames.close()
-    until((place.state / "let-go-1").exists, "letting go of the follower")
+    until((shared.state / f"let-go-{number}").exists, "letting go of the follower")
 
 
 def test_a_slow_reader_holds_the_controller_back(place: Place) -> None:
-    place.client.submit([job("lines", "2000000")])
-    frames = place.client._fresh().frames("GET", "/v1/jobs/1/follow")
+    number = submit(place, "lines", "1000000")
+    frames = place.client._fresh().frames("GET", f"/v1/jobs/{number}/follow")
     next(frames)
     seen = [-1, 0]
 
@@ -199,18 +205,21 @@ def test_a_slow_reader_holds_the_controller_back(place: Place) -> None:
     frames.close()
 
 
-def test_output_is_cut_as_asked(place: Place) -> None:
-    place.client.submit([job("lines", "20000")])
+def test_output_is_cut_as_asked(shared: Place) -> None:
+    number = submit(shared, "lines", "20000")
     whole = output(20000)
-    assert b"".join(place.client.output(1)) == whole
-    assert b"".join(place.client._fresh().pieces("GET", "/v1/jobs/1/output?from=100&to=300000")) == whole[100:300000]
-    assert b"".join(place.client.output(1, "err")) == b""
+    assert b"".join(shared.client.output(number)) == whole
+    assert (
+        b"".join(shared.client._fresh().pieces("GET", f"/v1/jobs/{number}/output?from=100&to=300000"))
+        == whole[100:300000]
+    )
+    assert b"".join(shared.client.output(number, "err")) == b""
     with pytest.raises(UsageError, match="stream"):
-        list(place.client.output(1, "both"))
+        list(shared.client.output(number, "both"))
 
 
-def test_execute_gives_frames_by_node(place: Place) -> None:
-    frames = list(place.client.execute(["box1", "box2"], ["echo", "a b"], {"K": "v"}))
+def test_execute_gives_frames_by_node(shared: Place) -> None:
+    frames = list(shared.client.execute(["box1", "box2"], ["echo", "a b"], {"K": "v"}))
     assert [(h["on"], h.get("node"), d) for h, d in frames] == [
         ("out", "box1", b"echo a b v"),
         ("exit", "box1", b""),
@@ -219,7 +228,7 @@ def test_execute_gives_frames_by_node(place: Place) -> None:
         ("done", None, b""),
     ]
     with pytest.raises(UsageError, match="argv"):
-        list(place.client.execute(None, []))
+        list(shared.client.execute(None, []))
 
 
 def test_events_go_on_from_their_cursor_after_a_kill(place: Place) -> None:
@@ -229,11 +238,11 @@ def test_events_go_on_from_their_cursor_after_a_kill(place: Place) -> None:
     place.kill()
     place.client.submit([job("true")])
     third = next(events)
-    assert (third["seq"], third["kind"], third["body"]) == (3, "GoalSet", {"job": 3, "goal": "run", "by": "me"})
+    assert (third["seq"], third["kind"], third["body"]) == (3, "goal_set", {"job": 3, "goal": "run", "by": "me"})
 
 
-def test_wait_ends_with_the_job_or_the_time(place: Place) -> None:
-    place.client.submit([job("lines", "1"), job("forever")])
-    assert place.client.wait(1)["outcome"] == "succeeded"
-    with pytest.raises(TimeoutError, match="job 2 is running"):
-        place.client.wait(2, timeout=0.05)
+def test_wait_ends_with_the_job_or_the_time(shared: Place) -> None:
+    assert shared.client.wait(submit(shared, "lines", "1"))["outcome"] == "succeeded"
+    number = submit(shared, "forever")
+    with pytest.raises(TimeoutError, match=f"job {number} is running"):
+        shared.client.wait(number, timeout=0.05)

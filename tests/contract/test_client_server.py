@@ -15,6 +15,7 @@ import pytest
 from afield.build import build, on_disk
 from afield.errors import NotAllowed, Unreachable, UsageError
 from afield.folders import Folders
+from afield.sdk import http
 from afield.sdk.client import Client
 from afield.sdk.door import Door
 from tests.unit.server.fixtures import place as place
@@ -154,3 +155,15 @@ def test_an_idle_connection_that_the_server_closed_is_replaced(place: Place) -> 
     place.kill()
     until(lambda: place.client._idle[0].hung_up, "noticing that the server hung up")
     assert place.client.jobs() == []
+
+
+def test_a_server_that_is_silent_is_named_and_not_replaced(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    pid = place.client.hello()["pid"]
+    monkeypatch.setattr(http, "HELLO_S", 0.2)
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        with pytest.raises(Unreachable, match="does not answer") as silent:
+            Client(place.door()).jobs()
+    finally:
+        os.kill(pid, signal.SIGCONT)
+    assert silent.value.hints[0].startswith(f"kill -9 {pid} ")

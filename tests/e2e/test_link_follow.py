@@ -162,12 +162,12 @@ async def test_a_cursor_behind_the_end_is_a_gap(link, run):
 async def test_files_that_appear_and_vanish_are_told_as_facts(link, run):
     heard = Heard(link)
     reply, _ = await link.call("watch", attempt="1.1", cursors={})
-    assert reply["facts"]["sealed"] is None
-    (run / "new").write_text('{"reason": "test", "by": "me"}')
-    (run / "new").rename(run / "sealed")
-    await heard.until(lambda: heard.facts and heard.facts[-1]["sealed"] is not None)
-    (run / "sealed").unlink()
-    await heard.until(lambda: heard.facts[-1]["sealed"] is None)
+    assert reply["facts"]["stops"] == 0
+    (run / ".new").write_text("{}")
+    (run / ".new").rename(run / "stop.1")
+    await heard.until(lambda: heard.facts and heard.facts[-1]["stops"] == 1)
+    (run / "stop.1").unlink()
+    await heard.until(lambda: heard.facts[-1]["stops"] == 0)
 
 
 async def test_output_alone_is_no_news_of_facts(link, run):

@@ -193,14 +193,14 @@ def test_an_older_attempt_or_a_removed_folder_starts_nothing(node: Node) -> None
 
 def test_a_device_is_given_once_whatever_the_store(node: Node, tmp_path: Path) -> None:
     other = Node(tmp_path, store="st2")
-    gpu = {"rank": 0, "argv": ["sleep", "60"], "devices": ["GPU-1/a"]}
+    gpu = {"rank": 0, "argv": ["sh", "-c", "echo up; exec sleep 60"], "devices": ["GPU-1/a"]}
     node.launch("1.1", processes=[gpu])
     reply = other.launch("9.1", processes=[dict(gpu, rank=0)])
     assert reply["state"] == "sealed"
     assert reply["reason"] == "device GPU-1/a is held by job 1 of store st1, user ann"
     assert other.word("9.1") == verdict.NEVER_STARTED
     # A killed shepherd and keeper do not free it while the program lives.
-    node.until("1.1", verdict.LIVE)
+    wait_until(lambda: node.text("1.1", "p0/out"), show=lambda: node.facts("1.1"))
     program = node.facts("1.1")["processes"]["0"]["started"]["pid"]
     node.kill(node.ask("ping")["pid"])
     node.kill(node.shepherd("1.1"))

@@ -108,7 +108,7 @@ def test_a_keeper_killed_anywhere(node: Node, label: str) -> None:
 def test_both_killed_is_honestly_lost(node: Node, label: str) -> None:
     _armed(node, label)
     _start(node, "1.1", BODY)
-    node.until("1.1", verdict.LIVE)
+    wait_until(node.begun, show=lambda: node.facts("1.1"))
     node.kill(node.shepherd("1.1"))
     facts = node.settle("1.1")
     assert node.begun() == 1

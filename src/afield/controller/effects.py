@@ -21,6 +21,9 @@ log = logging.getLogger(__name__)
 AGAIN_S = 0.5
 """Before an order is given again that a broken connection or a refusing node kept from its effect."""
 
+REPEAT_S = 2.0
+"""Before an order is repeated that was carried, when the facts say that it had no effect (yet)."""
+
 REFUSALS = 20
 """How often a node may refuse a launch (its keeper was just killed, its disk is full) before that is a failed setup."""
 
@@ -55,16 +58,16 @@ class Effects:
         self._refused = {k: n for k, n in self._refused.items() if k[0] != attempt}
 
     def order(self, job: Job, attempt: Attempt, order: Order, fields: dict[str, Any] | None = None) -> None:
-        """Carry an order to a node unless it was carried already."""
+        """Carry an order to a node; one that was carried and that the facts still ask for is repeated, slowly."""
         key = (order.verb, attempt.id, order.node)
-        if key in self._told or key in self._running:
-            return
-        self._start(key, self._perform(job, attempt, order, fields or {}))
+        if key not in self._running:
+            self._start(key, self._perform(job, attempt, order, fields or {}), REPEAT_S if key in self._told else 0.0)
 
     def launch(self, job: Job, attempt: Attempt) -> None:
         """Launch on every node of an attempt."""
         for node in attempt.nodes:
-            self.order(job, attempt, Order("launch", node))
+            if ("launch", attempt.id, node) not in self._told:
+                self.order(job, attempt, Order("launch", node))
 
     def ack(self, attempt: Attempt) -> None:
         """Tell every node of an ended attempt that its end is recorded; the caller saw that the output is here."""
@@ -79,15 +82,18 @@ class Effects:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    def _start(self, key: Key, work: Coroutine[Any, Any, None]) -> None:
+    def _start(self, key: Key, work: Coroutine[Any, Any, None], delay: float = 0.0) -> None:
         async def run() -> None:
             try:
+                if delay:
+                    await asyncio.sleep(delay)
                 await work
                 self._told.add(key)
             except AfieldError as error:
                 log.warning("%s of %s on %s: %s (%s)", *key, error.what, error.why)
                 await asyncio.sleep(AGAIN_S)
             finally:
+                work.close()
                 self._running.pop(key, None)
             self._wake(key[1])
 

@@ -13,6 +13,7 @@ the facts.
 import os
 
 from . import inotify, wire
+from .verdict import CLOSED, verdict
 
 TAIL = 64
 PACE_S = 0.02
@@ -82,6 +83,7 @@ class Watch:
         self.streams = {name: Stream(self, name, cursor) for name, cursor in cursors.items()}
         self.numbers = {}
         self.facts = None
+        self.closed = False
         self.due = None
         self.next = 0.0
 
@@ -125,7 +127,7 @@ class Follower:
         self._scan(watch)
         for stream in watch.streams.values():
             self._link.outlet.offer(stream)
-        watch.facts = self._facts(attempt)
+        self._learn(watch, self._facts(attempt))
         self._look_at = now
         return watch.facts
 
@@ -165,11 +167,13 @@ class Follower:
                 watch.next = now + max(PACE_S, 10 * spent)
 
     def _look(self, now):
-        for place, watch in enumerate(self._watches.values()):
+        # Of what is over, the kernel's news are enough.
+        live = [watch for watch in self._watches.values() if not watch.closed]
+        for place, watch in enumerate(live):
             self._scan(watch)
             if watch.due is None:
                 # Spread over the second, so that no request waits for the facts of all attempts.
-                watch.due = max(watch.next, now + LOOK_S * place / len(self._watches))
+                watch.due = max(watch.next, now + LOOK_S * place / len(live))
         spent = self._link.now() - now
         self._look_at = now + max(POLL_S if self._polling else LOOK_S, 20 * spent)
 
@@ -177,7 +181,14 @@ class Follower:
         facts = self._facts(watch.attempt)
         if _bare(facts) != _bare(watch.facts):
             self._link.outlet.send({"on": "facts", "attempt": watch.attempt, "facts": facts})
+        self._learn(watch, facts)
+
+    def _learn(self, watch, facts):
         watch.facts = facts
+        watch.closed = verdict(facts) in CLOSED
+        if watch.closed:
+            # Written after the last look and before the end.
+            self._scan(watch)
 
     def _mark(self, watch, now):
         soon = max(now, watch.next)

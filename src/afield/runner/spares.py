@@ -236,7 +236,7 @@ class _Filling:
 
 
 def _copy(source, target):
-    # Some Pythons and file systems lack ranges, and some answer 0 for a file that has more: the plain way has the last word.
+    # Some Pythons and file systems lack ranges, and some answer 0 though there is more: the plain way has the last word.
     try:
         while _copy_range is not None and _copy_range(source, target, 1 << 30):
             pass

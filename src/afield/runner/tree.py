@@ -14,15 +14,15 @@ from .spares import Folder
 SHORT_S = 0.02
 """How long a stream waits for the lock: it may come in on a loop that must not stand still. The sender tries again."""
 
-_streams = {}
+_streams = dict()
 
 
 def apply_piece(store, head, data):
     """Take one piece of a delta stream: {"workspace", "base", "want", "seq", "last"} and bytes.
 
     Gives {"have": hash} once the tree is whole (also at once when it is here already), {"have", "refused": "base"} when
-    the stream starts from a tree that is not here, else {}. Raises TreeError, DeltaError, OSError; the stream is then over
-    and pristine, if it was changed, discarded.
+    the stream starts from a tree that is not here, else {}. Raises TreeError, DeltaError, OSError; the stream is then
+    over and pristine, if it was changed, discarded.
     """
     key = (store, head["workspace"])
     if head["seq"] == 0:
@@ -33,9 +33,11 @@ def apply_piece(store, head, data):
             return refusal
         _streams[key] = stream
     stream = _streams.get(key)
-    if stream is None or stream.expected != (head["want"], head["seq"]):
+    if not stream or stream.expected != (head["want"], head["seq"]):
         _drop(key)
-        raise TreeError("bad-delta", "a piece of code came out of order", "piece %d of %s" % (head["seq"], head["want"]))
+        raise TreeError(
+            "bad-delta", "a piece of code came out of order", "piece %d of %s" % (head["seq"], head["want"])
+        )
     try:
         stream.feed(data)
         if not head["last"]:
@@ -139,7 +141,9 @@ class _Stream:
         self._sink.finish()
         self._tree.update(self._sink.changes)
         if self._tree.hash != self._want:
-            raise TreeError("bad-delta", "the code on the node is not what was sent", "it has the hash " + self._tree.hash)
+            raise TreeError(
+                "bad-delta", "the code on the node is not what was sent", "it has the hash " + self._tree.hash
+            )
         self._area.keep(PRISTINE, Held(self._tree))
         self._sink = None
         self.close()

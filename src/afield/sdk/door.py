@@ -145,6 +145,7 @@ class Door:
         import subprocess  # noqa: PLC0415 only a start needs it, and every command would pay
 
         _children[:] = [c for c in _children if c.poll() is None]
+        places = {"AFIELD_RUNTIME_DIR": os.path.dirname(self.folders.runtime), "AFIELD_CACHE_DIR": self.folders.cache}
         with open(self.folders.log, "ab", opener=_private) as log:
             child = subprocess.Popen(
                 [*self._command, "--state", self.folders.state],
@@ -152,6 +153,7 @@ class Door:
                 stdout=log,
                 stderr=log,
                 cwd="/",
+                env={**os.environ, **places},
                 start_new_session=True,
             )
         _children.append(child)

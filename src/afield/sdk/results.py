@@ -35,9 +35,7 @@ class Brought:
     @property
     def shown(self) -> str:
         """The folder as people see it from where they are."""
-        with suppress(ValueError):
-            return f"{self.folder.relative_to(Path.cwd())}/"
-        return f"{self.folder}/"
+        return min(os.path.relpath(self.folder), str(self.folder), key=len) + "/"
 
 
 def pull(client: Client, view: View, destination: str | Path | None = None) -> Brought:

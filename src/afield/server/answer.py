@@ -6,7 +6,6 @@ import asyncio
 import json
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
-from dataclasses import asdict
 from typing import Any
 
 from starlette.responses import Response
@@ -17,6 +16,7 @@ from afield.errors import AfieldError
 from afield.model.event import Record
 from afield.runner import wire
 from afield.server.port import Frame
+from afield.store.codec import encode_event
 
 FRAMES = "application/vnd.afield.frames"
 EVENTS = "text/event-stream"
@@ -72,9 +72,9 @@ async def server_sent(source: AsyncIterator[Record]) -> AsyncGenerator[bytes, No
     """Records as server-sent events whose id is the cursor to go on from."""
     try:
         async for record in source:
-            kind, body = type(record.event).__name__, asdict(record.event)
-            text = json.dumps({"seq": record.seq, "at": record.at, "kind": kind, "body": body}, separators=(",", ":"))
-            yield f"id: {record.seq}\ndata: {text}\n\n".encode("ascii")
+            kind, body = encode_event(record.event)
+            head = f'{{"seq":{record.seq},"at":{record.at!r},"kind":"{kind}","body":'
+            yield f"id: {record.seq}\ndata: {head}{body}}}\n\n".encode()
     finally:
         await _close(source)
 
@@ -128,6 +128,9 @@ class Stream(Response):
         async with aclosing(self._pieces) as pieces:
             async for piece in pieces:
                 await self._send(send, piece, more=True)
+                await asyncio.sleep(
+                    0
+                )  # so that others have their turn, and a hang-up is seen, while the socket takes all
         await self._send(send, b"", more=False)
 
     async def _send(self, send: Send, body: bytes, *, more: bool) -> None:

@@ -31,7 +31,12 @@ class Git:
     """One git process; `posix_spawn`, because importing subprocess costs a third of a send of one changed file."""
 
     def __init__(
-        self, arguments: Sequence[str | bytes], *, scratch: str, variables: Mapping[str, str] | None = None, stdin: bytes = b""
+        self,
+        arguments: Sequence[str | bytes],
+        *,
+        scratch: str,
+        variables: Mapping[str, str] | None = None,
+        stdin: bytes = b"",
     ) -> None:
         environment = {k: v for k, v in os.environ.items() if k not in _LOCAL}
         environment |= {"LC_ALL": "C", "GIT_OPTIONAL_LOCKS": "0", **(variables or {})}

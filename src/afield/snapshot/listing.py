@@ -1,7 +1,7 @@
 """Which files of a workspace belong to its snapshot: what the user's git lists, less and plus what the user says.
 
-`.afieldignore` takes away, `.afieldinclude` adds, `outputs/` never belongs, `data/` only when included. Patterns are git's,
-matched by git. Names are bytes, relative to the root.
+`.afieldignore` takes away, `.afieldinclude` adds, `outputs/` never belongs, `data/` only when included. Patterns are
+git's, matched by git. Names are bytes, relative to the root.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class Lister:
         if top not in (None, root) and self._ignored(root, top):
             top = None
         self._listing = self._start(b"", top)
-        head = ["-C", top or root, "rev-parse", "-q", "--verify", "HEAD"]
+        head: list[str | bytes] = ["-C", top or root, "rev-parse", "-q", "--verify", "HEAD"]
         self._head = Git(head, scratch=shadow) if top is not None else None
 
     def commit(self) -> str:
@@ -72,13 +72,13 @@ class Lister:
         return os.path.join(self._root, name)
 
     def _ignored(self, root: bytes, top: bytes) -> bool:
-        arguments = ["-C", top, "check-ignore", "-q", os.path.relpath(root, top)]
+        arguments: list[str | bytes] = ["-C", top, "check-ignore", "-q", os.path.relpath(root, top)]
         return Git(arguments, scratch=self._shadow).finish()[0] == 0
 
     def _start(self, prefix: bytes, top: bytes | None) -> Git:
         """Start listing the root or a checkout below it; without a checkout, by the same rules from the shadow."""
         place = self._at(prefix).rstrip(b"/")
-        arguments: list[bytes | str] = ["-C", place, "ls-files", "-co", "--exclude-standard", "-z"]
+        arguments: list[str | bytes] = ["-C", place, "ls-files", "-co", "--exclude-standard", "-z"]
         variables = {}
         if top is None:
             nothing = os.path.join(self._shadow, "no-index")
@@ -130,7 +130,7 @@ class Lister:
         """Those names that the patterns of a file match. Git does it, in an empty folder where nothing else applies."""
         empty = os.path.join(self._shadow, "empty")
         os.makedirs(empty, exist_ok=True)
-        arguments = ["-C", empty, "-c", b"core.excludesFile=" + self._at(rules)]
+        arguments: list[str | bytes] = ["-C", empty, "-c", b"core.excludesFile=" + self._at(rules)]
         arguments += ["check-ignore", "--no-index", "-z", "--stdin"]
         variables = {**NO_CONFIG, "GIT_DIR": self._shadow, "GIT_WORK_TREE": empty}
         given = b"".join(name + b"\0" for name in names)

@@ -1,7 +1,7 @@
 """The shadow repository of one workspace: git's objects, read and written without git.
 
-It is a plain bare repository that git itself can read. Few new objects are written loose, many into one pack. Contents are
-compressed once, when they are taken; a send passes the packed bytes on.
+It is a plain bare repository that git itself can read. Few new objects are written loose, many into one pack. Contents
+are compressed once, when they are taken; a send passes the packed bytes on.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """From a working tree to a snapshot: a tree hash in the shadow repository of the workspace. Imports little.
 
-The tree is what the user sees, byte for byte: afield reads the files itself, so that no filter, line-ending or attribute of
-the user's git applies; the user's git only says which files there are. Only files whose stat changed are read.
+The tree is what the user sees, byte for byte: afield reads the files itself, so that no filter, line-ending or attribute
+of the user's git applies; the user's git only says which files there are. Only files whose stat changed are read.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from afield.runner import gittree
 from afield.snapshot.listing import Lister, Listing, Skipped
 from afield.snapshot.objects import Name, Objects
 from afield.snapshot.reading import Read, check_links, pieces, read
-from afield.snapshot.roots import find_root as find_root  # noqa: PLC0414 the way in for those who take
+from afield.snapshot.roots import find_root as find_root
 from afield.snapshot.state import GONE, INODE, RACE_NS, UNTRUSTED, Seen, State, load
 from afield.snapshot.writing import Loose, Pack, Writer
 
@@ -197,7 +197,9 @@ class _Work:
     def _read(self, known: set[Name], *, parallel: bool) -> Iterator[tuple[int, Read]]:
         """The differing files as read. Raises UsageError `unreadable` that names those which cannot be."""
         behind_link = _Folders(self._root)
-        wanted = [i for i in self.differing if self.seen[i] != GONE and not behind_link(os.path.dirname(self._names[i]))]
+        wanted = [
+            i for i in self.differing if self.seen[i] != GONE and not behind_link(os.path.dirname(self._names[i]))
+        ]
         troubles = []
         for index, found in (_in_threads if parallel else _in_turn)(self._root, self._names, wanted, known):
             if isinstance(found, OSError):

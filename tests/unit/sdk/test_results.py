@@ -201,3 +201,6 @@ def test_the_folder_is_shown_from_where_people_are(tmp_path: Path, monkeypatch: 
     assert bring(Node(FILES), tmp_path).shown == "outputs/7/"
     monkeypatch.chdir("/")
     assert Brought(tmp_path / "x").shown == f"{str(tmp_path / 'x').lstrip('/')}/"
+    (tmp_path / "below").mkdir()
+    monkeypatch.chdir(tmp_path / "below")
+    assert bring(Node(FILES), tmp_path).shown == "../outputs/7/"

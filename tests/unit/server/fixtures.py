@@ -11,9 +11,7 @@ import pytest
 from tests.unit.server.place import Place
 
 
-@pytest.fixture
-def place(monkeypatch: pytest.MonkeyPatch) -> Iterator[Place]:
-    """A server's place with a runtime folder of its own; a Unix socket's path must be short."""
+def _places(monkeypatch: pytest.MonkeyPatch) -> Iterator[Place]:
     with tempfile.TemporaryDirectory(prefix="af-", dir="/tmp") as folder:
         runtime = Path(folder) / "run"
         runtime.mkdir(mode=0o700)
@@ -21,3 +19,21 @@ def place(monkeypatch: pytest.MonkeyPatch) -> Iterator[Place]:
         made = Place(Path(folder) / "state")
         yield made
         made.close()
+
+
+@pytest.fixture(scope="module")
+def shared() -> Iterator[Place]:
+    """One server for all tests of a module that ask for it; what they submit is there for the next."""
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        places = _places(monkeypatch)
+        made = next(places)
+        made.client.hello()
+        monkeypatch.undo()
+        yield made
+        next(places, None)
+
+
+@pytest.fixture
+def place(monkeypatch: pytest.MonkeyPatch) -> Iterator[Place]:
+    """A server's place with a runtime folder of its own; a Unix socket's path must be short."""
+    yield from _places(monkeypatch)

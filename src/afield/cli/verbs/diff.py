@@ -21,7 +21,7 @@ def command(job: int | str, other: int | str | None) -> None:
       afield diff 2 3
       afield diff 2
     """
-    from afield.sdk.submit import code_diff
+    from afield.sdk.code import code_diff
 
     client = context.client()
     first = _snapshot(client, job)

@@ -1,0 +1,156 @@
+"""From a command and options to submissions: settings, snapshot and environment, for the command line and for `run`."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from afield.config import Settings, load
+from afield.environment.detect import Found, detect
+from afield.errors import UsageError
+from afield.folders import Folders
+from afield.model.amount import about_bytes
+from afield.model.ids import TreeHash
+from afield.model.policy import Policy
+from afield.model.request import Request, parse, parse_gpus
+from afield.model.task import Code, End, EnvironmentKind, Task
+from afield.sdk.client import submit_key
+from afield.snapshot.take import Snapshot, find_root, take
+
+BIG = "big"
+"""The one option that is no setting: send more than 1 GB without asking."""
+
+
+@dataclass(frozen=True, slots=True)
+class Built:
+    """A submission as `Client.submit` takes it, and lines for the person who asked."""
+
+    body: dict[str, Any]
+    notes: tuple[str, ...]
+
+
+def build(argv: Sequence[str], options: Mapping[str, Any], folder: str | Path | None = None) -> Built:
+    """The submission of one command that runs in `folder` (default: here).
+
+    `options` are settings by name, and `big`. Raises UsageError; `big` is its code when too much would be sent.
+    """
+    return build_all([argv], options, folder)[0]
+
+
+def build_all(
+    commands: Sequence[Sequence[str]], options: Mapping[str, Any], folder: str | Path | None = None
+) -> list[Built]:
+    """Submissions of many commands with the same options; the code is looked at once."""
+    root, place = find_root(folder or Path.cwd())
+    settings = load(root, {name: value for name, value in options.items() if name != BIG})
+    found = _environments(commands, settings, root, place)
+    snapshot = take(root, cache=Path(Folders().cache), folder=place, big=bool(options.get(BIG)))
+    shared = _shared(settings, snapshot)
+    built = []
+    for argv, environment in zip(commands, found, strict=True):
+        task = {**shared["task"], "argv": _words(argv, environment), "environment": asdict(environment.environment)}
+        body = {**shared, "key": submit_key(), "task": task}
+        built.append(Built(body, (_code_line(snapshot), f"env: {environment.line}", *_left_out(snapshot))))
+    return built
+
+
+def request_of(settings: Settings) -> Request:
+    """What the settings ask for. Raises RequestSyntaxError."""
+    request = Request()
+    if settings.request:
+        request = parse(settings.request)
+    elif settings.gpus:
+        request = parse_gpus(str(settings.gpus))
+    return replace(request, time_limit_s=settings.time)
+
+
+def settings() -> list[tuple[str, str, str]]:
+    """(key, value, origin) of every setting here."""
+    return load(_root_here()).rows()
+
+
+def describe() -> list[str]:
+    """What afield makes of the folder one is in, a line each. Raises UsageError when it is no workspace."""
+    root, place = find_root(Path.cwd())
+    known = load(root)
+    snapshot = take(root, cache=Path(Folders().cache), folder=place, big=True)
+    largest = ", ".join(f"{name} {about_bytes(size)}" for name, size in snapshot.largest[:3])
+    found = detect(root, place, (), python=known.python, choice=known.environment)
+    return [
+        f"workspace {root}" + (f", here {place}" if place else ""),
+        f"{snapshot.files} files, {about_bytes(snapshot.bytes)}" + (f"; largest: {largest}" if largest else ""),
+        f"env: {found.line}",
+        *_left_out(snapshot),
+    ]
+
+
+def _environments(commands: Sequence[Sequence[str]], settings: Settings, root: Path, place: str) -> list[Found]:
+    """What each command needs; commands that begin alike are looked at once."""
+    known: dict[tuple[str, str], Found] = {}
+    found = []
+    for argv in commands:
+        if not argv or not argv[0]:
+            raise UsageError("there is no command", hints=["afield run train.py"])
+        key = (argv[0], next((word for word in argv if word.endswith(".py")), ""))
+        if key not in known:
+            known[key] = detect(root, place, argv, python=settings.python, choice=settings.environment)
+        found.append(known[key])
+    return found
+
+
+def _shared(settings: Settings, snapshot: Snapshot) -> dict[str, Any]:
+    code = Code(
+        workspace=snapshot.workspace,
+        tree=TreeHash(snapshot.tree),
+        root=snapshot.root,
+        folder=snapshot.folder,
+        base_commit=snapshot.base_commit,
+    )
+    task = Task(
+        argv=(),
+        code=code,
+        setup=settings.setup,
+        preflight=settings.preflight,
+        variables=tuple(settings.env.items()),
+        outputs=settings.outputs,
+        merge=settings.merge,
+        end=End(settings.end),
+        grace_s=settings.grace,
+    )
+    return {
+        "name": settings.name,
+        "user": "",
+        "task": asdict(task),
+        "request": asdict(request_of(settings)),
+        "policy": str(settings.policy or Policy.PASS),
+        "priority": settings.priority,
+        "nodes": list(settings.node),
+    }
+
+
+def _words(argv: Sequence[str], found: Found) -> list[str]:
+    """A script that has no environment of ours runs under the first Python of the node's PATH."""
+    if argv[0].endswith(".py") and found.environment.kind is EnvironmentKind.NONE:
+        return ["python3", *argv]
+    return list(argv)
+
+
+def _code_line(snapshot: Snapshot) -> str:
+    if snapshot.first:
+        return f"code: {snapshot.files} files, {about_bytes(snapshot.bytes)}"
+    return f"code: {snapshot.changed} of {snapshot.files} files changed"
+
+
+def _left_out(snapshot: Snapshot) -> list[str]:
+    return [f"left out: {os.fspath(name)} ({reason})" for name, reason in snapshot.skipped[:5]]
+
+
+def _root_here() -> Path | None:
+    """The workspace here; None where there is none, such as the home folder."""
+    try:
+        return find_root(Path.cwd())[0]
+    except UsageError:
+        return None
