@@ -2,14 +2,7 @@
 
 from __future__ import annotations
 
-TYPE_CHECKING = False  # read by type checkers as true; loading typing would cost as much as Python's own start
-if TYPE_CHECKING:
-    from afield.errors import AfieldError as AfieldError
-    from afield.sdk.client import Client as Client
-    from afield.sdk.job import Job as Job
-    from afield.sdk.job import JobFailed as JobFailed
-    from afield.sdk.run import run as run
-    from afield.sdk.run import run_all as run_all
+__all__ = ["AfieldError", "Client", "Job", "JobFailed", "run", "run_all"]
 
 _HOMES = {
     "AfieldError": "afield.errors",
@@ -20,19 +13,15 @@ _HOMES = {
     "run_all": "afield.sdk.run",
 }
 
-__all__ = ["AfieldError", "Client", "Job", "JobFailed", "run", "run_all"]
-
 
 def __getattr__(name: str) -> object:
-    """A public name, loaded when it is first used: `import afield` alone costs nothing."""
-    if name == "__version__":
-        from afield.build import VERSION  # noqa: PLC0415 start-up
-
-        return VERSION
-    if name not in _HOMES:
-        raise AttributeError(f"module 'afield' has no attribute {name!r}")
+    """A public name, loaded when it is first used; `import afield` alone costs nothing. The types: __init__.pyi."""
     from importlib import import_module  # noqa: PLC0415 start-up
 
+    if name == "__version__":
+        return import_module("afield.build").VERSION
+    if name not in _HOMES:
+        raise AttributeError(f"module 'afield' has no attribute {name!r}")
     value = getattr(import_module(_HOMES[name]), name)
     globals()[name] = value
     return value

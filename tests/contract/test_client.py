@@ -11,10 +11,11 @@ from afield.errors import Conflict, Exit, NotAllowed, NotFound, NothingFits, Usa
 from afield.runner import wire
 from afield.sdk.client import submit_key
 from afield.sdk.http import Connection
+from afield.testing.waiting import wait_until
 from tests.unit.server.fixtures import place as place
 from tests.unit.server.fixtures import shared as shared
 from tests.unit.server.memory import output
-from tests.unit.server.place import Place, job, until
+from tests.unit.server.place import Place, job
 
 MANY = 400_000
 """Lines of output that no socket buffer holds."""
@@ -187,7 +188,7 @@ def test_a_reader_that_hangs_up_ends_the_stream_in_the_controller(shared: Place)
     frames = shared.client._fresh().frames("GET", f"/v1/jobs/{number}/follow")
     next(frames)
     frames.close()
-    until((shared.state / f"let-go-{number}").exists, "letting go of the follower")
+    wait_until((shared.state / f"let-go-{number}").exists)
 
 
 def test_a_slow_reader_holds_the_controller_back(place: Place) -> None:
@@ -200,7 +201,7 @@ def test_a_slow_reader_holds_the_controller_back(place: Place) -> None:
         seen.append(place.client.overview()["given"])
         return 0 < seen[-1] == seen[-2]
 
-    until(still, "the stream's standing still")
+    wait_until(still)
     assert seen[-1] < 8 * wire.CHUNK
     frames.close()
 

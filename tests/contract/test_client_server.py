@@ -18,8 +18,9 @@ from afield.folders import Folders
 from afield.sdk import http
 from afield.sdk.client import Client
 from afield.sdk.door import Door
+from afield.testing.waiting import wait_until
 from tests.unit.server.fixtures import place as place
-from tests.unit.server.place import MEMORY, Place, job, until
+from tests.unit.server.place import MEMORY, Place, job
 
 
 def test_the_first_call_starts_a_server_for_the_owner_alone(place: Place) -> None:
@@ -153,7 +154,7 @@ def test_an_idle_connection_that_the_server_closed_is_replaced(place: Place) -> 
     place.client.hello()
     assert place.client._idle
     place.kill()
-    until(lambda: place.client._idle[0].hung_up, "noticing that the server hung up")
+    wait_until(lambda: place.client._idle[0].hung_up)
     assert place.client.jobs() == []
 
 

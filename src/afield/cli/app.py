@@ -111,7 +111,7 @@ def run(args: list[str]) -> int:
         return leave.exit_code
     except click.exceptions.NoArgsIsHelpError as error:
         click.echo(error.format_message())
-        return 0 if error.ctx is None or error.ctx.command is root else Exit.USAGE
+        return 0 if error.ctx.command is root else Exit.USAGE
     except click.UsageError as error:
         return _usage(error, args)
     except click.ClickException as error:

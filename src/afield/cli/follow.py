@@ -52,12 +52,15 @@ class Printer:
     _lines: dict[str, Lines] = field(default_factory=dict)
     _open: dict[str, bool] = field(default_factory=dict)
     _said: set[tuple[str, str, str]] = field(default_factory=set)
+    texts: Mapping[str, str] = field(default_factory=dict)
     _waiting: str = ""
+    _environment: bool = False
     _silent: set[str] = field(default_factory=set)
 
     def frame(self, head: Mapping[str, Any], data: bytes) -> None:
         """Print one frame."""
         if head["on"] == "out":
+            self._say_environment()
             self._out(head, data)
         elif head["on"] == "stage" and self.stages:
             self._stage(head)
@@ -81,12 +84,27 @@ class Printer:
 
     def _stage(self, head: Mapping[str, Any]) -> None:
         key = (head["attempt"], head["stage"], head["state"])
-        if key not in self._said and (head["state"] != "start" or sys.stderr.isatty()):
-            self._said.add(key)
-            self._talk(stage_line(head))
+        if key in self._said or (head["state"] == "start" and not self._worth_a_start(head)):
+            return
+        self._said.add(key)
+        if head["stage"] in ("setup", "preflight"):
+            self._say_environment()
+        self._environment = self._environment or head["stage"] == "env"
+        self._talk(stage_line({**head, "text": head.get("text") or self.texts.get(head["stage"], "")}))
+
+    def _worth_a_start(self, head: Mapping[str, Any]) -> bool:
+        return head["stage"] in ("env", "setup") and sys.stderr.isatty()
+
+    def _say_environment(self) -> None:
+        """The environment's line where nothing had to be built."""
+        if self.stages and not self._environment and self.texts.get("env"):
+            self._environment = True
+            self._talk(stage_line({"stage": "env", "state": "done", "text": self.texts["env"], "seconds": None}))
 
     def _job(self, view: View) -> None:
         phase = view["phase"]
+        if phase == "running" or view["outcome"] not in (None, "setup_failed"):
+            self._say_environment()
         reason = view["reason"] if phase == "queued" else ""
         if phase == "queued" and reason not in ("", self._waiting):
             self._waiting = reason

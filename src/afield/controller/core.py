@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import secrets
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from pathlib import Path
@@ -18,30 +17,32 @@ from afield.controller import views
 from afield.controller.effects import Effects
 from afield.controller.fleet import Fleet
 from afield.controller.follow import Frame, News, Sources, follow
-from afield.controller.launch import Launcher, machine_line
+from afield.controller.launch import Launcher
+from afield.controller.loop import Hands, Loop
 from afield.controller.results import Have, results
 from afield.controller.session import Session
-from afield.controller.settle import Order, assess, concluded
 from afield.controller.submit import Intake, Submission
 from afield.controller.watch import Watch
-from afield.errors import NotFound, StoreRefused
-from afield.model import action as act
+from afield.errors import NotFound
 from afield.model import event as ev
 from afield.model.attempt import Attempt, State
-from afield.model.ids import AttemptId, JobNumber, NodeName, Nonce
+from afield.model.ids import AttemptId, JobNumber, NodeName
 from afield.model.job import Goal, Job
 from afield.model.machine import forget
+from afield.model.node import Health
 from afield.model.world import World
 from afield.plan.explain import Explainer, explain
-from afield.plan.step import step
 from afield.store.output import Mirror
 from afield.store.port import Store
 from afield.store.writer import Writer
 
 log = logging.getLogger(__name__)
 
-STORE_AGAIN_S = 2.0
-"""Before we try to write again when the store refused (disk full)."""
+SEEN_S = 0.5
+"""How long the answer to a submission waits for a node that is just being connected."""
+
+AGAIN_S = 2.0
+"""Before the next turn after one that failed (the store's disk is full, or a bug)."""
 
 
 class Controller:
@@ -52,14 +53,13 @@ class Controller:
         self.store_id = store.id
         self.world: World = store.load()
         self._writer = Writer(store, self.world, on_commit=self._committed)
-        self._stopping: set[AttemptId] = set()
-        self._dirty: set[AttemptId] = {a.id for j in self.world.jobs.values() for a in j.attempts}
-        self._changed = asyncio.Event()
         self._news = News()
-        self._watch = Watch(mirror, self._mark, self._output)
+        self._watch = Watch(mirror, self._heard, self._output)
         self.fleet = Fleet(store.id, self.world, backends, self)
         launcher = Launcher(store.id, cache, self._watch, self.world)
-        self._effects = Effects(launcher, self.fleet.find, self.record, self._mark)
+        self._effects = Effects(launcher, self.fleet.find, self.record, self._heard)
+        hands = Hands(self.record, self._effects, self._watch, self.fleet, self._turned)
+        self._loop = Loop(self.world, hands)
         self._intake = Intake(store, self.world, self._writer)
         self._task: asyncio.Task[None] | None = None
         self.idle_since: float | None = time.monotonic()
@@ -67,7 +67,7 @@ class Controller:
     async def start(self) -> None:
         """Begin: nodes are connected, what runs is followed, what waits is placed."""
         await self.fleet.start()
-        self._task = asyncio.create_task(self._loop(), name="controller")
+        self._task = asyncio.create_task(self._loop.run(), name="controller")
 
     async def close(self) -> None:
         """Stop looking. No job and no node is touched."""
@@ -86,7 +86,10 @@ class Controller:
 
         Raises NothingFits, Conflict, StoreRefused; nothing is stored then.
         """
-        return [self._view(job) for job in await self._intake.submit(submissions, dry_run=dry_run)]
+        accepted = await self._intake.submit(submissions, dry_run=dry_run)
+        if not dry_run:
+            await self._seen(accepted[-1].number)
+        return [self._view(self.world.jobs.get(job.number, job)) for job in accepted]
 
     async def stop_job(self, number: int, by: str) -> views.View:
         """Wish a job stopped; stopping one that has ended changes nothing."""
@@ -212,129 +215,31 @@ class Controller:
         facts, _ = await link.call("watch", attempt=str(attempt.id), cursors=cursors)
         self._watch.heard(attempt.id, session.name, facts["facts"])
 
-    # the loop
-
-    async def _loop(self) -> None:
-        while True:
-            self._changed.clear()
-            try:
-                wake = await self._turn()
-            except StoreRefused as error:
-                log.error("%s (%s)", error.what, error.why)
-                wake = time.time() + STORE_AGAIN_S
-            self._note_idle()
-            await self._pause(wake)
-
-    async def _turn(self) -> float | None:
-        await self._settle()
-        events: list[ev.Event] = []
-        after: list[act.Action] = []
-        wake: float | None = None
-        for action in step(self.world, time.time(), elastic=self.fleet.elastic):
-            if isinstance(action, act.Wake):
-                wake = action.at if wake is None else min(wake, action.at)
-            elif (event := self._as_event(action)) is not None:
-                events.append(event)
-            else:
-                after.append(action)
-        events += [ev.PrepareStarted(a.attempt) for a in after if isinstance(a, act.Launch) and self._is_placed(a)]
-        if events:
-            await self.record(*events)
-        for action in after:
-            self._perform(action)
-        return wake
-
-    async def _settle(self) -> None:
-        """Turn what nodes said since the last turn into events and orders."""
-        events: list[ev.Event] = []
-        dirty, self._dirty = self._dirty, set()
-        for id in dirty:
-            job = self.world.jobs.get(id.job)
-            if job is None or id.number > len(job.attempts):
-                continue
-            attempt = job.attempts[id.number - 1]
-            if attempt.live and attempt.state is not State.PLACED:
-                tracker = self._watch.tracker(id)
-                found = assess(attempt, job.task.end, tracker.known, tracker.broken)
-                events += concluded(job, [self._quoted(e) for e in found.events])
-                for order in found.orders:
-                    self._effects.order(job, attempt, order, self._fields(attempt, order))
-        if events:
-            await self.record(*events)
-
-    def _as_event(self, action: act.Action) -> ev.Event | None:
-        match action:
-            case act.Place(attempt, placements):
-                return ev.AttemptPlaced(attempt, Nonce(secrets.token_hex(16)), placements)
-            case act.OrderStop(attempt, why):
-                return ev.StopOrdered(attempt, why)
-            case act.Decide(job, outcome):
-                return ev.JobDecided(job, outcome)
-            case act.Hold(job, reason, until):
-                return ev.JobHeld(job, reason, until)
-        return None
-
-    def _perform(self, action: act.Action) -> None:
-        match action:
-            case act.Launch(id):
-                job, attempt = self._attempt(id)
-                if not any(s.stage == "machine" for s in self._watch.stages(id)):
-                    self._watch.stage(id, machine_line(job, attempt))
-                self._effects.launch(job, attempt)
-            case act.Stop(id):
-                if id not in self._stopping:
-                    self._stopping.add(id)
-                    self._mark(id)
-            case act.Ack(id):
-                _, attempt = self._attempt(id)
-                if self._watch.complete(attempt):
-                    self._effects.ack(attempt)
-            case act.Acquire(job_number, backend, request):
-                self.fleet.acquire(backend, request, str(job_number))
-            case act.Release(slice):
-                self.fleet.release(slice)
-
-    def _fields(self, attempt: Attempt, order: Order) -> dict[str, Any]:
-        """What a gang learns when it may go: where its first process listens."""
-        if order.verb != "go":
-            return {}
-        first = attempt.placements[0].node
-        ready = self._watch.tracker(attempt.id).known[first].get("ready") or {}
-        variables = {"MASTER_ADDR": self.fleet.address(first), "MASTER_PORT": str(ready.get("port", ""))}
-        return {"variables": variables}
-
-    def _quoted(self, event: ev.Event) -> ev.Event:
-        """A failed setup quotes the last lines of what failed."""
-        if not isinstance(event, ev.PrepareFailed):
-            return event
-        lines = self._watch.last_lines(event.attempt, event.stage)
-        detail = "\n".join([event.detail, *lines])
-        return ev.PrepareFailed(event.attempt, event.stage, detail, event.exits)
-
-    def _is_placed(self, action: act.Launch) -> bool:
-        return self._attempt(action.attempt)[1].state is State.PLACED
-
-    async def _pause(self, wake: float | None) -> None:
-        if self._dirty:
-            return
-        timeout = None if wake is None else max(0.0, wake - time.time())
-        try:
-            await asyncio.wait_for(self._changed.wait(), timeout)
-        except TimeoutError:
-            return
+    async def _seen(self, number: JobNumber) -> None:
+        """Let the plan look at a new job before people do; a node that is just being connected is waited for."""
+        deadline = time.monotonic() + SEEN_S
+        with self._news.listening(number) as changed:
+            while (job := self.world.jobs.get(number)) is not None and job.waiting:
+                connecting = any(n.health is Health.NEW for n in self.world.nodes.values())
+                if self._loop.planned >= self.world.seq and not connecting:
+                    return
+                try:
+                    await asyncio.wait_for(changed.wait(), deadline - time.monotonic())
+                except TimeoutError:
+                    return
+                changed.clear()
 
     # news
 
-    def _mark(self, attempt: AttemptId) -> None:
-        self._dirty.add(attempt)
-        self._changed.set()
+    def _heard(self, attempt: AttemptId) -> None:
+        self._loop.mark(attempt)
         self._news.tell(attempt.job)
 
     def _output(self, attempt: AttemptId) -> None:
         self._news.tell(attempt.job)
         job = self.world.jobs.get(attempt.job)
         if job is not None and job.live is None:
-            self._changed.set()
+            self._loop.wake()
 
     def _committed(self, records: Sequence[ev.Record]) -> None:
         for record in records:
@@ -345,16 +250,22 @@ class Controller:
                 continue
             job_number = event.job if hasattr(event, "job") else event.attempt.job
             if isinstance(event, ev.AttemptAcked):
+                self._loop.forget(event.attempt)
                 self._effects.forget(event.attempt)
                 self._watch.forget(event.attempt)
             known = self.world.jobs.get(job_number)
             if known is not None:
                 forget(self.world, known)
             self._news.tell(job_number)
-        self._changed.set()
+        self._loop.wake()
 
-    def _note_idle(self) -> None:
-        busy = any(j.decided is None for j in self.world.jobs.values()) or self._news.watched
+    def _turned(self) -> None:
+        """After a turn: waiting jobs may have another reason now, and there may be nothing left to do."""
+        for number in self._news.followed:
+            job = self.world.jobs.get(number)
+            if job is not None and job.waiting:
+                self._news.tell(number)
+        busy = any(j.decided is None for j in self.world.jobs.values()) or bool(self._news.followed)
         self.idle_since = None if busy else (self.idle_since or time.monotonic())
 
     def _find(self, number: int) -> Job:
@@ -362,10 +273,6 @@ class Controller:
         if job is None:
             raise NotFound(f"there is no job {number}", hints=["afield ps --all"])
         return job
-
-    def _attempt(self, id: AttemptId) -> tuple[Job, Attempt]:
-        job = self.world.jobs[id.job]
-        return job, job.attempts[id.number - 1]
 
     def _view(self, job: Job) -> views.View:
         return views.job_view(job, self.world, time.time())

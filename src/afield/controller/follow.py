@@ -41,9 +41,9 @@ class News:
                 del self._waiting[job]
 
     @property
-    def watched(self) -> bool:
-        """Whether anybody follows anything."""
-        return bool(self._waiting)
+    def followed(self) -> list[JobNumber]:
+        """The jobs that somebody follows."""
+        return list(self._waiting)
 
 
 @dataclass(slots=True)

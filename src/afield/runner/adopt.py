@@ -21,11 +21,11 @@ class Care:
         self.attempt = attempt
         self.kin = kin
         self.watch = None
-        self.settled = False  # whether `owns` can be trusted
+        self.settled = False  # whether `programs` can be trusted
 
-    def owns(self, pid):
-        """Whether a pid is one of the programs under watch."""
-        return self.watch is not None and any(member.pid == pid for member in self.watch.open())
+    def programs(self):
+        """The pids of the programs under watch that have not ended."""
+        return [] if self.watch is None else [member.pid for member in self.watch.open()]
 
     def run(self):
         """Takes the attempt's lock, follows it to its end and drops the lock; nothing when somebody else cares."""

@@ -19,7 +19,7 @@ class Over(Exception):
 class Case:
     """`who` is "shepherd" or "keeper" and begins the labels; `me` is the process: {"pid", "start", ...} of Self.
 
-    `kin(table)` gives identities that belong to the attempt beside its known programs; `proof` says that having no
+    `kin(table)` yields effects and gives identities that belong to the attempt beside its known programs; `proof` says that having no
     child proves that nothing of the attempt is left.
     """
 
@@ -32,7 +32,7 @@ class Case:
         self.run = paths.run(attempt)
         self.nonce = spec["nonce"]
         self.mark = folder.mark(spec, attempt)
-        self.kin = lambda table: set()
+        self.kin = _nobody
         self.proof = False
 
     def label(self, name):
@@ -63,3 +63,8 @@ class Case:
         value.update({"stage": None, "usage": {}, "at": wall, "mono": mono, "writer": self.who})
         value.update(fields)
         yield from self.record(folder.FINAL, value, "final")
+
+
+def _nobody(_table):
+    yield from ()
+    return set()

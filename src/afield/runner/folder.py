@@ -161,14 +161,24 @@ def read_spec(paths, attempt):
 def facts(paths, attempt, lock=None):
     """All that the run folder and the kernel say about an attempt: the input of `verdict`.
 
-    `lock` replaces the look at the attempt's lock, for one who holds it. Whether something is alive is read before its
-    exit: who ends in between has its exit written already.
+    `lock` replaces the look at the attempt's lock, for one who holds it. A folder whose final.json came while it was
+    read is read again, so that a final word never stands beside exits from before it.
     """
+    while True:
+        found = yield from _look(paths, attempt, lock)
+        if found["final"] is not None or (yield Size(paths.run(attempt) + "/" + FINAL)) is None:
+            return found
+        if (yield from load(paths.run(attempt) + "/" + FINAL, found["nonce"])) is None:
+            return found
+
+
+def _look(paths, attempt, lock):
     run = paths.run(attempt)
     spec = yield from read_spec(paths, attempt)
     nonce = spec["nonce"] if spec else ""
-    held = lock or (yield Peek(run + "/" + LOCK))
-    found = {"spec": spec is not None, "lock": held, "sealed": (yield from sealed(run))}
+    found = {"spec": spec is not None, "nonce": nonce, "lock": lock or (yield Peek(run + "/" + LOCK))}
+    found["final"] = yield from load(run + "/" + FINAL, nonce)
+    found["sealed"] = yield from sealed(run)
     found["boot"] = (yield Now())[2]
     found["ready"] = yield from load(run + "/" + READY, nonce)
     names = (yield List(run)) or []
@@ -182,7 +192,9 @@ def facts(paths, attempt, lock=None):
     found["stages"] = yield from _each(steps, nonce, found["boot"], marks)
     for step in found["stages"].values():
         step.update({"size_out": step["out"], "size_err": step["err"]})
-    found["final"] = yield from load(run + "/" + FINAL, nonce)
+    if lock is None and found["lock"] != "held":
+        # Somebody may have taken the attempt up since the first look: then nothing that was read is the last word.
+        found["lock"] = yield Peek(run + "/" + LOCK)
     return found
 
 
@@ -210,6 +222,7 @@ class _Marks:
 
 
 def _each(folders, nonce, boot, marks):
+    """What is known of each process. Life is looked at before the exit: who ends in between has its exit written."""
     found = {}
     for name, folder in folders.items():
         started = yield from load(folder + "/" + STARTED, nonce)

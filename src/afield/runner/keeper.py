@@ -32,6 +32,7 @@ from .effects import (
     Wait,
 )
 from .shepherd import HELD, REFUSED, STARTED, shepherd
+from .strays import Strays
 
 __all__ = ["Keeper", "connect", "main"]
 
@@ -62,7 +63,7 @@ class Keeper:
         self.guests = set()  # pids of shepherds that refused or found the attempt in other hands
         self.asking = {}  # pid of a shepherd that has not spoken -> [(client, request id)]
         self.tasks = {}  # attempt -> Task
-        self.strays = {}  # (pid, start) of a child of unknown origin -> attempts that it may belong to
+        self.strays = Strays()
         self.unknown = []  # ended children whose attempt is not settled yet
         self.leaving = False
         self.busy_at = 0.0
@@ -139,7 +140,7 @@ class Keeper:
                 reply = {"state": (yield from self._poke(attempt))}
             elif do in ("ping", "leave"):
                 self.leaving = self.leaving or do == "leave"
-                held = sorted({attempt for attempt, _ in self.flock.values()} | set(self.tasks))
+                held = sorted(self._living())
                 reply = {"pid": self.me["pid"], "attempts": held, "version": self.digest}
             else:
                 raise ValueError("unknown verb %r" % (do,))
@@ -192,7 +193,7 @@ class Keeper:
         closed = sealed is not None or (yield Size(run + "/" + folder.FINAL)) is not None
         if not closed and pid not in self.guests:
             self._adopt(attempt)
-            yield from self._claim({attempt})
+            yield from self._claim(attempt)
         self.guests.discard(pid)
         yield Reap(pid, label="keeper.reap")
 
@@ -211,7 +212,7 @@ class Keeper:
         if mono < self.look_at:
             return
         self.look_at = mono + LOOK_S
-        known = {attempt for attempt, _ in self.flock.values()} | set(self.tasks)
+        known = self._living()
         for attempt in (yield List(self.paths.runs)) or []:
             run = self.paths.run(attempt)
             if attempt in known or (yield Size(run + "/" + folder.FINAL)) is not None:
@@ -219,22 +220,35 @@ class Keeper:
             if (yield Peek(run + "/" + folder.LOCK)) == "free":
                 yield from self._adopt_orphan(attempt)
 
-    def _claim(self, attempts):
-        """Children that came to us just now belong to these attempts."""
-        for row in killtree.children((yield Processes()), self.me["pid"]):
-            if row.pid not in self.flock and not any(task.care.owns(row.pid) for task in self.tasks.values()):
-                self.strays.setdefault(row.identity, set(attempts))
+    def _claim(self, attempt):
+        """Children that a killed shepherd left us belong to its attempt, or to one whose shepherd fell with it."""
+        strangers = self._strangers((yield Processes()))
+        self.strays.note(strangers, {attempt} | (yield from self._fallen()))
 
     def _kin(self, attempt, table):
-        """Children of unknown origin that can only be of this attempt; the others wait until they can."""
+        """Unmarked children that can only be of this attempt."""
+        strangers = self._strangers(table)
+        # Looked at after the table was made: who fell before may have left us some of these.
+        if not (yield from self._fallen()):
+            self.strays.note(strangers, set(self.tasks))
+        self.strays.keep({row.identity for row in strangers})
+        return self.strays.of(attempt, self._living())
+
+    def _strangers(self, table):
+        known = {pid for task in self.tasks.values() for pid in task.care.programs()} | set(self.flock)
         here = killtree.children(table, self.me["pid"])
-        fresh = [row for row in here if row.pid not in self.flock]
-        for row in fresh:
-            if not any(task.care.owns(row.pid) for task in self.tasks.values()):
-                self.strays.setdefault(row.identity, set(self.tasks))
-        alive = {row.identity for row in here}
-        self.strays = {identity: owners for identity, owners in self.strays.items() if identity in alive}
-        return {identity for identity, owners in self.strays.items() if owners == {attempt}}
+        return [row for row in here if row.pid not in known and not row.mark and not row.dead]
+
+    def _fallen(self):
+        """The attempts of shepherds that ended and whose end was not dealt with yet."""
+        found = set()
+        for pid, (attempt, _) in self.flock.items():
+            if (yield Ended(pid)) is not None:
+                found.add(attempt)
+        return found
+
+    def _living(self):
+        return {attempt for attempt, _ in self.flock.values()} | set(self.tasks)
 
     # ---- the tasks ---------------------------------------------------------------------------------------------------
 
@@ -245,8 +259,6 @@ class Keeper:
                 yield from self._advance(task)
             if task.done:
                 del self.tasks[attempt]
-                for owners in self.strays.values():
-                    owners.discard(attempt)
 
     def _advance(self, task):
         """Runs a task until it wants to wait again, or to its end."""
@@ -296,7 +308,7 @@ class Keeper:
                 yield from self._shepherd_left(pid)
         waiting, self.unknown = self.unknown, []
         for pid, code, signum in waiting:
-            task = next((task for task in self.tasks.values() if task.care.owns(pid)), None)
+            task = next((task for task in self.tasks.values() if pid in task.care.programs()), None)
             if task is not None:
                 task.inbox.append(("exit", pid, code, signum))
                 yield from self._advance_all()

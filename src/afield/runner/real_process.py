@@ -224,14 +224,12 @@ def children(_world, _effect):
     return True
 
 
-def ended(world, effect):
+def ended(_world, effect):
     """See effects.Ended."""
     try:
         found = real_wait.peek(effect.pid)
     except ChildProcessError:
         return None
-    if found is not None:
-        world.seen.add(effect.pid)
     return None if found is None else found[1:]
 
 

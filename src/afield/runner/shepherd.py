@@ -4,6 +4,7 @@ Nothing here touches the world but by effects. The order of what it writes is wh
 high-water mark, started.json before the gate opens, exit.json before the zombie is reaped, final.json last.
 """
 
+import functools
 import traceback
 
 from . import folder, killtree, login, program, stages
@@ -24,13 +25,17 @@ def shepherd(paths, attempt):
         yield Tell(HELD)
         return
     try:
-        yield from _live(paths, attempt, me)
+        reason = yield from _live(paths, attempt, me)
     except Exception:  # a bug of ours must leave a trace; the keeper goes on with the attempt
         yield Put(run + "/" + folder.TROUBLE, traceback.format_exc().encode("utf-8", "replace"))
         raise
+    if reason:
+        yield Drop(lock)
+        yield Tell(HELD if reason == TRACE else REFUSED + reason)
 
 
 def _live(paths, attempt, me):
+    """Why it was refused, or "" when it was cared for to its end."""
     run = paths.run(attempt)
     _, _, boot = yield Now()
     identity = {"pid": me["pid"], "start": me["start"], "boot": boot}
@@ -42,13 +47,18 @@ def _live(paths, attempt, me):
         reason, devices = devices, []
     if reason:
         yield from _refuse(run, reason)
-        yield Tell(HELD if reason == TRACE else REFUSED + reason)
-        return
+        return reason
     yield Tell(STARTED, label="shepherd.told")
     case = Case(paths, attempt, spec, "shepherd", me)
     case.proof = yield Subreaper()
-    case.kin = lambda table: {row.identity for row in killtree.children(table, me["pid"])}
+    case.kin = functools.partial(_children, me["pid"])
     yield from _care(case, devices)
+    return ""
+
+
+def _children(me, table):
+    yield from ()
+    return {row.identity for row in killtree.children(table, me)}
 
 
 # ---- refusing --------------------------------------------------------------------------------------------------------

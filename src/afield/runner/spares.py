@@ -209,13 +209,15 @@ class _Filling:
                 return False
             self._plan(held, version)
         until = time.monotonic() + SLICE_S
-        while self._left and time.monotonic() < until:
+        while self._left:
             path, new = self._left.pop()
             if new is None:
                 self._folder.remove(path)
             else:
                 self._source.copy(path, new, self._folder)
             self._done[path] = new
+            if time.monotonic() >= until:
+                break
         if not self._left:
             self._settle()
             self._folder.parents(b"x")
@@ -236,7 +238,7 @@ class _Filling:
 
 
 def _copy(source, target):
-    # Some Pythons and file systems lack ranges, and some answer 0 though there is more: the plain way has the last word.
+    # Some Pythons and file systems lack ranges, and some answer 0 too soon: the plain way has the last word.
     try:
         while _copy_range is not None and _copy_range(source, target, 1 << 30):
             pass

@@ -14,7 +14,7 @@ from .spares import Folder
 SHORT_S = 0.02
 """How long a stream waits for the lock: it may come in on a loop that must not stand still. The sender tries again."""
 
-_streams = dict()
+_streams = {}
 
 
 def apply_piece(store, head, data):
@@ -27,13 +27,13 @@ def apply_piece(store, head, data):
     key = (store, head["workspace"])
     if head["seq"] == 0:
         _drop(key)
-        stream = _Stream(Area(store, head["workspace"]), head["want"])
-        refusal = stream.begin(head["base"])
+        begun = _Stream(Area(store, head["workspace"]), head["want"])
+        refusal = begun.begin(head["base"])
         if refusal is not None:
             return refusal
-        _streams[key] = stream
+        _streams[key] = begun
     stream = _streams.get(key)
-    if not stream or stream.expected != (head["want"], head["seq"]):
+    if stream is None or stream.expected != (head["want"], head["seq"]):
         _drop(key)
         raise TreeError(
             "bad-delta", "a piece of code came out of order", "piece %d of %s" % (head["seq"], head["want"])

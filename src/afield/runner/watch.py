@@ -14,6 +14,7 @@ BEAT_S = 10.0
 LINGER_S = 0.5  # helpers of a program may end a moment after it; only what stays longer is a survivor
 SURVIVOR_GRACE_S = 2.0
 ROUND_S = 0.05
+GATE_S = 1.0  # what it takes a program to write down that its gate closed
 
 
 class Member:
@@ -175,9 +176,10 @@ class Watch:
             self._fail_at = mono + self._grace()
 
     def give_up(self):
-        """Stops what runs of an attempt that was never whole."""
-        if self.stop is None and self.open():
-            yield from self.order("failure", self.case.who, self._grace())
+        """Stops what runs of an attempt that was never whole, a moment later: some may just be leaving their gates."""
+        if self._fail_at is None:
+            _, mono, _ = yield Now()
+            self._fail_at = mono + GATE_S
 
     def after_adoption(self):
         """Applies the rules to ends that the killed shepherd wrote down but may not have acted on."""
@@ -241,7 +243,7 @@ class Watch:
         if self.case.proof and not (yield Children()):
             return []
         table = yield Processes()
-        roots = {(member.pid, member.start) for member in self.members} | self.case.kin(table)
+        roots = {(member.pid, member.start) for member in self.members} | (yield from self.case.kin(table))
         return killtree.members(table, self.case.me["pid"], roots, self.case.mark)
 
     # ---- the end -----------------------------------------------------------------------------------------------------

@@ -26,10 +26,11 @@ BIG = "big"
 
 @dataclass(frozen=True, slots=True)
 class Built:
-    """A submission as `Client.submit` takes it, and lines for the person who asked."""
+    """A submission as `Client.submit` takes it; `texts` says what is sent and built, `left_out` what is not sent."""
 
     body: dict[str, Any]
-    notes: tuple[str, ...]
+    texts: dict[str, str]
+    left_out: tuple[str, ...]
 
 
 def build(argv: Sequence[str], options: Mapping[str, Any], folder: str | Path | None = None) -> Built:
@@ -53,7 +54,8 @@ def build_all(
     for argv, environment in zip(commands, found, strict=True):
         task = {**shared["task"], "argv": _words(argv, environment), "environment": asdict(environment.environment)}
         body = {**shared, "key": submit_key(), "task": task}
-        built.append(Built(body, (_code_line(snapshot), f"env: {environment.line}", *_left_out(snapshot))))
+        texts = {"sync": _code_line(snapshot), "env": environment.line}
+        built.append(Built(body, texts, tuple(_left_out(snapshot))))
     return built
 
 
@@ -140,8 +142,8 @@ def _words(argv: Sequence[str], found: Found) -> list[str]:
 
 def _code_line(snapshot: Snapshot) -> str:
     if snapshot.first:
-        return f"code: {snapshot.files} files, {about_bytes(snapshot.bytes)}"
-    return f"code: {snapshot.changed} of {snapshot.files} files changed"
+        return f"{snapshot.files:,} files, {about_bytes(snapshot.bytes)}"
+    return f"{snapshot.changed:,} of {snapshot.files:,} files changed"
 
 
 def _left_out(snapshot: Snapshot) -> list[str]:

@@ -26,7 +26,7 @@ from afield.server.port import ControllerPort
 log = logging.getLogger("afield.server")
 
 IDLE_S = 15 * 60.0
-LOOK_S = 2.0
+LOOK_S = 1.0
 """How often the server asks itself whether it is still wanted and still reachable."""
 
 GRACE_S = 10.0

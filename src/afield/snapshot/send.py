@@ -11,7 +11,8 @@ import struct
 import threading
 import weakref
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -47,14 +48,24 @@ class Link(Protocol):
 async def send(link: Link, cache: Path, workspace: str, want: str, have: str | None) -> None:
     """Make the node hold the tree `want` of a workspace, of which it holds `have` (or nothing).
 
-    One send at a time per link and workspace: a later one finds out what the node holds then. Raises NotFound
-    `snapshot-missing`, SetupFailed, and what the link raises.
+    Raises NotFound `snapshot-missing`, SetupFailed, and what the link raises.
+    """
+    async with holding(link, cache, workspace, want, have):
+        return
+
+
+@asynccontextmanager
+async def holding(link: Link, cache: Path, workspace: str, want: str, have: str | None) -> AsyncIterator[None]:
+    """As `send`; and until the block ends, no other send on this link gives the node another tree of this workspace.
+
+    One at a time per link and workspace: a later one finds out what the node holds then.
     """
     async with _turn(link, workspace):
         for _ in range(3):
             base = await asyncio.to_thread(_usable, cache, workspace, have)
             reply = await _send(link, cache, (workspace, base, want))
             if reply.get("have") == want:
+                yield
                 return
             have = reply.get("have")
     raise SetupFailed("the node does not keep the code", why=f"it holds {have or 'nothing'} after {want} was sent")

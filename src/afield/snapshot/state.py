@@ -17,8 +17,11 @@ Seen = tuple[int, int, int, int, int]
 GONE: Seen = (0, 0, 0, 0, 0)
 """No such file."""
 
-UNTRUSTED: Seen = (0, 0, 0, 0, 1)
-"""A stat that cannot be trusted: the file is read again."""
+HIDDEN: Seen = (0, 0, 0, 0, -2)
+"""A file whose stat is refused: reading it will say why."""
+
+NEVER: Seen = (0, 0, 0, 0, -1)
+"""A file that no take has seen."""
 
 INODE = 0x7FFF_FFFF_FFFF_FFFF
 """What we keep of an inode's number."""
@@ -55,6 +58,11 @@ class State:
         seen = b"".join([_SEEN.pack(*row) for row in self.seen])
         parts = [_LENGTH.pack(len(part)) + part for part in (head, names, seen)]
         replace(os.path.join(objects.path, _FILE), b"".join(parts) + self.tree.dump())
+
+
+def distrusted(seen: Seen) -> Seen:
+    """A stat that equals no file's: the file is read again. Turns one made so back."""
+    return (*seen[:4], -seen[4])
 
 
 def load(objects: Objects) -> State | None:

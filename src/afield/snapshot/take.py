@@ -1,7 +1,7 @@
 """From a working tree to a snapshot: a tree hash in the shadow repository of the workspace. Imports little.
 
-The tree is what the user sees, byte for byte: afield reads the files itself, so that no filter, line-ending or attribute
-of the user's git applies; the user's git only says which files there are. Only files whose stat changed are read.
+The tree is what the user sees, byte for byte: afield reads the files itself, so that no filter, line ending or
+attribute of the user's git applies; that git only says which files there are. Only files whose stat changed are read.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from afield.snapshot.listing import Lister, Listing, Skipped
 from afield.snapshot.objects import Name, Objects
 from afield.snapshot.reading import Read, check_links, pieces, read
 from afield.snapshot.roots import find_root as find_root
-from afield.snapshot.state import GONE, INODE, RACE_NS, UNTRUSTED, Seen, State, load
+from afield.snapshot.state import GONE, HIDDEN, INODE, NEVER, RACE_NS, Seen, State, distrusted, load
 from afield.snapshot.writing import Loose, Pack, Writer
 
 if TYPE_CHECKING:
@@ -36,6 +36,8 @@ BIG = 1_000_000_000
 
 FEW, FEW_BYTES = 48, 4 * 1024 * 1024
 """Up to so many changed files of so many bytes become loose objects; more become a pack."""
+
+_ABSENT = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)
 
 BATCH = 16
 """Files that one thread reads before it hands them on."""
@@ -86,7 +88,7 @@ def take(root: Path, *, cache: Path, folder: str = "", big: bool = False) -> Sna
     work = _Work(top, objects, listing, seen)
     work.compare(last)
     if not big:
-        check_size(work.sizes(work.differing), first=last is None)
+        check_size(work.sizes(work.fresh), first=last is None)
     tree, changed = work.tree(last)
     if last is None or work.differing or listing is not last.listing:
         State(listing, _trusted(work.seen, began), tree).save(objects)
@@ -128,11 +130,12 @@ def largest(sizes: dict[bytes, int]) -> tuple[tuple[str, int], ...]:
 
 
 class _Work:
-    """One take under way: the names, their stat, which of them differ from the last take."""
+    """One take under way: names, their stat, which to read (`differing`), which of these are new for sure (`fresh`)."""
 
     def __init__(self, root: bytes, objects: Objects, listing: Listing, seen: list[Seen]) -> None:
         self.seen = seen
         self.differing: list[int] = []
+        self.fresh: list[int] = []
         self.skipped: list[tuple[str, str]] = []
         self._root = root
         self._objects = objects
@@ -145,9 +148,10 @@ class _Work:
             before = last.seen
         else:
             known = dict(zip(last.listing.names, last.seen, strict=True)) if last is not None else {}
-            before = [known.pop(name, UNTRUSTED) for name in self._names]
+            before = [known.pop(name, NEVER) for name in self._names]
             self._removed = list(known)
         self.differing = [i for i, now in enumerate(self.seen) if now != before[i]]
+        self.fresh = [i for i in self.differing if self.seen[i] != distrusted(before[i])]
 
     def sizes(self, which: Iterable[int]) -> dict[bytes, int]:
         """Name and size of these files, as far as they are there."""
@@ -280,9 +284,7 @@ def _stats(root: bytes, names: list[bytes], known: dict[bytes, Seen]) -> list[Se
                 at = os.lstat(prefix + name)
                 seen = at.st_mtime_ns, at.st_ctime_ns, at.st_ino & INODE, at.st_size, at.st_mode
             except OSError as error:
-                if error.errno not in (errno.ENOENT, errno.ENOTDIR):
-                    raise
-                seen = GONE
+                seen = GONE if error.errno in _ABSENT else HIDDEN
         found.append(seen)
     return found
 
@@ -290,7 +292,7 @@ def _stats(root: bytes, names: list[bytes], known: dict[bytes, Seen]) -> list[Se
 def _trusted(seen: list[Seen], began: int) -> list[Seen]:
     """Without those that changed so shortly before the take that they could have changed again unnoticed."""
     until = began - RACE_NS
-    return [row if row[0] < until and row[1] < until else UNTRUSTED for row in seen]
+    return [row if row[0] < until and row[1] < until else distrusted(row) for row in seen]
 
 
 def _text(name: bytes) -> str:

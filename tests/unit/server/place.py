@@ -6,8 +6,6 @@ import json
 import os
 import signal
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -47,15 +45,6 @@ class Place:
         self.client.close()
         if (self.state / "server.lock").exists():
             self.client.leave()
-
-
-def until(look: Callable[[], Any], what: str, within_s: float = 10.0) -> Any:
-    """What `look` gives once that is true. Fails with the last value after so many seconds."""
-    deadline = time.monotonic() + within_s
-    while not (found := look()):
-        assert time.monotonic() < deadline, f"{what} did not happen; the last look gave {found!r}"
-        time.sleep(0.01)
-    return found
 
 
 def job(*argv: str, **more: Any) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from typing import Any
 
 import click
@@ -57,7 +58,7 @@ def command(
 
     client = context.client()
     submission = _asking(build, list(argv), _given(options))
-    for note in submission.notes if not quiet else ():
+    for note in submission.left_out if not quiet else ():
         show.say(show.paint(show.safe(note), show.DIM, sys.stderr))
     view = client.submit([submission.body], dry_run=dry_run)[0]
     if dry_run:
@@ -66,7 +67,7 @@ def command(
     if detach:
         detached(view, as_json, quiet)
         return 0
-    return attached(client, view, as_json, quiet)
+    return attached(client, view, as_json, quiet, submission.texts)
 
 
 def _given(options: dict[str, Any]) -> dict[str, Any]:
@@ -106,27 +107,29 @@ def detached(view: dict[str, Any], as_json: str | None, quiet: bool) -> None:
     print(view["number"])
     if not quiet:
         if view["phase"] == "queued" and view["reason"]:
-            show.say(f"waiting: {show.safe(view['reason'])}; it starts when this machine is awake")
+            show.say(f"waiting: {show.safe(view['reason'])}; it can start only while this machine is awake")
         show.hint(f"follow: afield logs {view['number']} -f")
 
 
-def attached(client: Any, view: dict[str, Any], as_json: str | None, quiet: bool) -> int:
+def attached(
+    client: Any, view: dict[str, Any], as_json: str | None, quiet: bool, texts: Mapping[str, str] | None = None
+) -> int:
     """Follow a job to its end and bring its results home; gives the exit status."""
     number = view["number"]
     if not quiet:
         name = view["name"]
         title = f"{name} · job {number}" if name else f"job {number}"
         show.say(show.paint(show.safe(title), show.BOLD, sys.stderr))
-    printer = Printer(prefixed=view["processes"] > 1, stages=not quiet)
+    printer = Printer(prefixed=view["processes"] > 1, stages=not quiet, texts=texts or {})
     ended = _until_end(client, number, printer)
     if ended is None:
         return 130
     view = ended
-    if not quiet:
-        if view["outcome"] == "setup_failed":
-            show.say(show.safe_lines(view["reason"]))
-        show.say(end_line(view))
     _home(client, view, quiet)
+    if view["outcome"] == "setup_failed":
+        show.say(show.safe_lines(view["reason"]))
+    if not quiet:
+        show.say(end_line(view))
     if as_json:
         show.as_json({"schema": 1, "job": view, "source": _source(view)}, "")
     return exit_status(view)

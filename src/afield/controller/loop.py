@@ -1,0 +1,185 @@
+"""The loop: what nodes said becomes events, the plan is asked, its actions are performed; one turn at a time."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+import time
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
+from typing import Any
+
+from afield.controller.effects import Effects
+from afield.controller.fleet import Fleet
+from afield.controller.launch import machine_line
+from afield.controller.settle import Order, assess, concluded
+from afield.controller.watch import Watch
+from afield.errors import StoreRefused
+from afield.model import action as act
+from afield.model import event as ev
+from afield.model.attempt import Attempt, State
+from afield.model.ids import AttemptId, Nonce
+from afield.model.job import Job
+from afield.model.world import World
+from afield.plan.step import step
+
+log = logging.getLogger(__name__)
+
+AGAIN_S = 2.0
+"""Before the next turn after one that failed (the store's disk is full, or a bug)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Hands:
+    """What the loop works with: `record` appends events, `turned` is told after each turn."""
+
+    record: Callable[..., Coroutine[Any, Any, None]]
+    effects: Effects
+    watch: Watch
+    fleet: Fleet
+    turned: Callable[[], None]
+
+
+class Loop:
+    """Turns over one world, for as long as `run` runs."""
+
+    def __init__(self, world: World, hands: Hands) -> None:
+        self._world = world
+        self._hands = hands
+        self._dirty: set[AttemptId] = {a.id for j in world.jobs.values() for a in j.attempts}
+        self._stopping: set[AttemptId] = set()
+        self._changed = asyncio.Event()
+        self.planned = 0
+        """The cursor that the last turn had seen."""
+
+    def mark(self, attempt: AttemptId) -> None:
+        """There is news of an attempt: look at it in the next turn."""
+        self._dirty.add(attempt)
+        self._changed.set()
+
+    def wake(self) -> None:
+        """Something changed: take another turn."""
+        self._changed.set()
+
+    def forget(self, attempt: AttemptId) -> None:
+        """Nothing more will be asked of an attempt."""
+        self._stopping.discard(attempt)
+
+    async def run(self) -> None:
+        """Turn until cancelled."""
+        while True:
+            self._changed.clear()
+            try:
+                wake = await self._turn()
+            except StoreRefused as error:
+                log.error("%s (%s)", error.what, error.why)
+                wake = time.time() + AGAIN_S
+            except Exception:
+                log.exception("a turn of the controller failed")
+                wake = time.time() + AGAIN_S
+            self.planned = self._world.seq
+            self._hands.turned()
+            await self._pause(wake)
+
+    async def _turn(self) -> float | None:
+        await self._settle()
+        events: list[ev.Event] = []
+        after: list[act.Action] = []
+        wake: float | None = None
+        for action in step(self._world, time.time(), elastic=self._hands.fleet.elastic):
+            if isinstance(action, act.Wake):
+                wake = action.at if wake is None else min(wake, action.at)
+            elif (event := self._as_event(action)) is not None:
+                events.append(event)
+            else:
+                after.append(action)
+        events += [ev.PrepareStarted(a.attempt) for a in after if isinstance(a, act.Launch) and self._is_placed(a)]
+        if events:
+            await self._hands.record(*events)
+        for action in after:
+            self._perform(action)
+        return wake
+
+    async def _settle(self) -> None:
+        """Turn what nodes said since the last turn into events and orders."""
+        events: list[ev.Event] = []
+        dirty, self._dirty = self._dirty, set()
+        for id in dirty:
+            job = self._world.jobs.get(id.job)
+            if job is None or id.number > len(job.attempts):
+                continue
+            attempt = job.attempts[id.number - 1]
+            if attempt.live and attempt.state is not State.PLACED:
+                tracker = self._hands.watch.tracker(id)
+                found = assess(attempt, job.task.end, tracker.known, tracker.broken)
+                events += concluded(job, [self._quoted(e) for e in found.events])
+                for order in found.orders:
+                    self._hands.effects.order(job, attempt, order, self._fields(attempt, order))
+        if events:
+            await self._hands.record(*events)
+
+    def _as_event(self, action: act.Action) -> ev.Event | None:
+        match action:
+            case act.Place(attempt, placements):
+                return ev.AttemptPlaced(attempt, Nonce(secrets.token_hex(16)), placements)
+            case act.OrderStop(attempt, why):
+                return ev.StopOrdered(attempt, why)
+            case act.Decide(job, outcome):
+                return ev.JobDecided(job, outcome)
+            case act.Hold(job, reason, until):
+                return ev.JobHeld(job, reason, until)
+        return None
+
+    def _perform(self, action: act.Action) -> None:
+        match action:
+            case act.Launch(id) if known := self._attempt(id):
+                if not any(s.stage == "machine" for s in self._hands.watch.stages(id)):
+                    self._hands.watch.stage(id, machine_line(*known))
+                self._hands.effects.launch(*known)
+            case act.Stop(id):
+                if id not in self._stopping:
+                    self._stopping.add(id)
+                    self.mark(id)
+            case act.Ack(id) if known := self._attempt(id):
+                if self._hands.watch.complete(known[1]):
+                    self._hands.effects.ack(known[1])
+            case act.Acquire(job_number, backend, request):
+                self._hands.fleet.acquire(backend, request, str(job_number))
+            case act.Release(slice):
+                self._hands.fleet.release(slice)
+
+    def _fields(self, attempt: Attempt, order: Order) -> dict[str, Any]:
+        """What a gang learns when it may go: where its first process listens."""
+        if order.verb != "go":
+            return {}
+        first = attempt.placements[0].node
+        ready = self._hands.watch.tracker(attempt.id).known[first].get("ready") or {}
+        variables = {"MASTER_ADDR": self._hands.fleet.address(first), "MASTER_PORT": str(ready.get("port", ""))}
+        return {"variables": variables}
+
+    def _quoted(self, event: ev.Event) -> ev.Event:
+        """A failed setup quotes the last lines of what failed."""
+        if not isinstance(event, ev.PrepareFailed):
+            return event
+        lines = self._hands.watch.last_lines(event.attempt, event.stage)
+        detail = "\n".join([event.detail, *lines])
+        return ev.PrepareFailed(event.attempt, event.stage, detail, event.exits)
+
+    def _is_placed(self, action: act.Launch) -> bool:
+        known = self._attempt(action.attempt)
+        return known is not None and known[1].state is State.PLACED
+
+    async def _pause(self, wake: float | None) -> None:
+        if self._dirty:
+            return
+        timeout = None if wake is None else max(0.0, wake - time.time())
+        try:
+            await asyncio.wait_for(self._changed.wait(), timeout)
+        except TimeoutError:
+            return
+
+    def _attempt(self, id: AttemptId) -> tuple[Job, Attempt] | None:
+        """A job and its attempt; None when its end was acknowledged while a turn waited for the store."""
+        job = self._world.jobs.get(id.job)
+        return None if job is None else (job, job.attempts[id.number - 1])
