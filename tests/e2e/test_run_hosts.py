@@ -65,8 +65,8 @@ def test_a_gang_over_two_hosts(hosts: Hosts, sandbox: Sandbox, host: Host) -> No
         "run", "-n", host.name, "-n", other.name, "--request", "2:[cpu=2]", "--", "python3", "-c", program
     )
     assert done.returncode == 0, done.stderr
-    lines = sorted(done.stdout.decode().splitlines())
-    assert [line.split("│ ")[1] for line in lines] == [f"{n} 2 2 True" for n in sorted([host.name, other.name])]
+    lines = sorted(line.split("│ ")[1] for line in done.stdout.decode().splitlines())
+    assert lines == [f"{n} 2 2 True" for n in sorted([host.name, other.name])]
 
 
 def test_the_job_goes_on_without_us(sandbox: Sandbox, host: Host) -> None:

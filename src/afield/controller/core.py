@@ -9,6 +9,7 @@ import asyncio
 import logging
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -38,8 +39,11 @@ from afield.store.writer import Writer
 
 log = logging.getLogger(__name__)
 
+MET_S = 5.0
+"""How long a submission waits for the first answer of nodes."""
+
 SEEN_S = 0.5
-"""How long the answer to a submission waits for a node that is just being connected."""
+"""How long the answer to a submission waits for the plan to have looked at it."""
 
 AGAIN_S = 2.0
 """Before the next turn after one that failed (the store's disk is full, or a bug)."""
@@ -54,6 +58,7 @@ class Controller:
         self.world: World = store.load()
         self._writer = Writer(store, self.world, on_commit=self._committed)
         self._news = News()
+        self._nodes_changed = asyncio.Event()
         self._watch = Watch(mirror, self._heard, self._output)
         self.fleet = Fleet(store.id, self.world, backends, self)
         launcher = Launcher(store.id, cache, self._watch, self.world)
@@ -86,6 +91,7 @@ class Controller:
 
         Raises NothingFits, Conflict, StoreRefused; nothing is stored then.
         """
+        await self._met()
         accepted = await self._intake.submit(submissions, dry_run=dry_run)
         if not dry_run:
             await self._seen(accepted[-1].number)
@@ -215,19 +221,22 @@ class Controller:
         facts, _ = await link.call("watch", attempt=str(attempt.id), cursors=cursors)
         self._watch.heard(attempt.id, session.name, facts["facts"])
 
+    async def _met(self) -> None:
+        """Wait for nodes that are being reached for the first time: what they have decides what can ever run."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(MET_S):
+                while any(n.health is Health.NEW for n in self.world.nodes.values()):
+                    self._nodes_changed.clear()
+                    await self._nodes_changed.wait()
+
     async def _seen(self, number: JobNumber) -> None:
-        """Let the plan look at a new job before people do; a node that is just being connected is waited for."""
-        deadline = time.monotonic() + SEEN_S
-        with self._news.listening(number) as changed:
-            while (job := self.world.jobs.get(number)) is not None and job.waiting:
-                connecting = any(n.health is Health.NEW for n in self.world.nodes.values())
-                if self._loop.planned >= self.world.seq and not connecting:
-                    return
-                try:
-                    await asyncio.wait_for(changed.wait(), deadline - time.monotonic())
-                except TimeoutError:
-                    return
-                changed.clear()
+        """Let the plan look at a new job before people do."""
+        wanted = self.world.seq
+        with suppress(TimeoutError), self._news.listening(number) as changed:
+            async with asyncio.timeout(SEEN_S):
+                while self._loop.planned < wanted and self._find(number).waiting:
+                    changed.clear()
+                    await changed.wait()
 
     # news
 
@@ -245,6 +254,7 @@ class Controller:
         for record in records:
             event = record.event
             if isinstance(event, ev.NodeAdded | ev.NodeRemoved | ev.NodeSet | ev.NodeObserved):
+                self._nodes_changed.set()
                 for job in self.world.jobs:
                     self._news.tell(job)
                 continue

@@ -13,7 +13,7 @@ from afield.controller import views
 from afield.controller.follow import Frame
 from afield.controller.session import Listener, Session
 from afield.controller.spec import peer_address
-from afield.errors import AfieldError, Conflict, NotAllowed, NotFound, UsageError
+from afield.errors import AfieldError, Conflict, NotAllowed, UsageError
 from afield.model.event import Event, NodeAdded, NodeRemoved, NodeSet
 from afield.model.ids import NodeName
 from afield.model.node import Node
@@ -254,7 +254,7 @@ class Fleet:
     def _node(self, name: str) -> Node:
         node = self._world.nodes.get(NodeName(name))
         if node is None:
-            raise unknown_node(name, list(self._world.nodes))
+            raise views.unknown_node(name, [str(n) for n in self._world.nodes])
         return node
 
     def _session(self, name: str) -> Session:
@@ -274,13 +274,3 @@ class Fleet:
 
 def _host(target: str) -> str:
     return target.rpartition("@")[2]
-
-
-def unknown_node(name: str, known: list[NodeName]) -> NotFound:
-    """The error for a node that does not exist, with the nearest names."""
-    near = views.nearest(name, [str(n) for n in known])
-    return NotFound(
-        f"there is no node {name}",
-        why=f"known: {', '.join(sorted(known))}",
-        hints=[f"did you mean {near}?"] if near else [f"afield node add {name}"],
-    )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from afield.model.ids import NodeName
 from afield.model.job import Job
 from afield.model.world import World
 from afield.snapshot import send
+from afield.transport.link import Link
 
 SENDS = 3
 """How often a tree is sent again when the node says that it holds another one."""
@@ -43,24 +45,27 @@ class Launcher:
                 await uv.ensure(link, session.facts)
         cursors = self.watch.cursors(attempt.id, session.name)
         began = time.monotonic()
+        reply, _ = await link.call("launch", spec=body, watch=cursors)
         for _ in range(SENDS):
-            reply, _ = await link.call("launch", spec=body, watch=cursors)
             if reply["state"] != "need":
-                self._synced(job, attempt, began)
-                if "facts" in reply:
-                    self.watch.heard(attempt.id, session.name, reply["facts"])
-                return reply
-            await self._send(job, attempt, session, reply["have"])
-        raise SetupFailed(
-            f"node {session.name} does not keep the code of job {job.number}", why="it was sent three times"
-        )
+                break
+            async with self._sent(job, attempt, link, reply["have"]):
+                reply, _ = await link.call("launch", spec=body, watch=cursors)
+        if reply["state"] == "need":
+            raise SetupFailed(
+                f"node {session.name} does not keep the code of job {job.number}", why="it was sent three times"
+            )
+        self._synced(job, attempt, began)
+        if "facts" in reply:
+            self.watch.heard(attempt.id, session.name, reply["facts"])
+        return reply
 
-    async def _send(self, job: Job, attempt: Attempt, session: Session, have: str | None) -> None:
+    def _sent(self, job: Job, attempt: Attempt, link: Link, have: str | None) -> AbstractAsyncContextManager[None]:
+        """Sends the code; until the block ends, no other launch puts another tree in its place."""
         code = job.task.code
         assert code is not None
         self.watch.stage(attempt.id, Stage("sync", "start"))
-        link = await session.link()
-        await send.send(link, self.cache, code.workspace, want=code.tree, have=have)
+        return send.holding(link, self.cache, code.workspace, code.tree, have)
 
     def _synced(self, job: Job, attempt: Attempt, began: float) -> None:
         if job.task.code is not None:

@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from afield.controller import views
 from afield.errors import Conflict
 from afield.model.event import JobSubmitted
 from afield.model.ids import JobNumber
@@ -68,6 +69,8 @@ class Intake:
         """The jobs as accepted (or, with `dry_run`, as they would be). Raises NothingFits, Conflict, StoreRefused."""
         known = [self._known(s) for s in submissions]
         fresh = [s for s, number in zip(submissions, known, strict=True) if number is None]
+        for word in {w for s in fresh for w in s.nodes}:
+            self._check_named(word)
         for shape in {(s.request, s.nodes) for s in fresh}:
             if (error := impossible(*shape, self._world)) is not None:
                 raise error
@@ -81,6 +84,12 @@ class Intake:
             for key in taken:
                 self._taking.pop(key, None)
         return [self._find(number) for number in numbers]
+
+    def _check_named(self, word: str) -> None:
+        """Refuse the name of a node that is none, with the nearest one; patterns and backends may come to be."""
+        names = {n.name for n in self._world.nodes.values()} | {n.slice for n in self._world.nodes.values()}
+        if word not in names and "*" not in word and ":" not in word:
+            raise views.unknown_node(word, [str(n) for n in self._world.nodes])
 
     def _known(self, submission: Submission) -> JobNumber | None:
         key = (submission.user, submission.key)

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
+from afield.errors import NotFound
 from afield.model.attempt import Attempt, Outcome
 from afield.model.job import Job
 from afield.model.node import Node
@@ -157,7 +158,11 @@ def node_view(node: Node, world: World) -> View:
     }
 
 
-def nearest(word: str, known: list[str]) -> str:
-    """The known word that is most like a mistyped one, or ""."""
-    found = difflib.get_close_matches(word, known, n=1)
-    return found[0] if found else ""
+def unknown_node(name: str, known: list[str]) -> NotFound:
+    """The error for a node that does not exist, with the nearest name."""
+    near = difflib.get_close_matches(name, known, n=1)
+    return NotFound(
+        f"there is no node {name}",
+        why=f"known: {', '.join(sorted(known))}",
+        hints=[f"did you mean {near[0]}?"] if near else [f"afield node add {name}"],
+    )

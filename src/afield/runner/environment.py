@@ -104,13 +104,13 @@ def source(paths, spec):
     return paths.job("%s.%s" % (spec["job"], spec["attempt"])) + "/src"
 
 
-def uv_places(tools):
-    """Where uv may be on this node, best first: what was sent to us, PATH, where its installers put it."""
+def uv_places(tools, path):
+    """Where uv may be on this node, best first: what was sent to us, `path`, where its installers put it."""
     try:
         sent = sorted((name for name in os.listdir(tools) if name.startswith("uv-")), key=uv_version, reverse=True)
     except OSError:
         sent = []
-    folders = os.environ.get("PATH", "").split(":") + [os.path.expanduser(p) for p in ("~/.local/bin", "~/.cargo/bin")]
+    folders = path.split(":") + [os.path.expanduser(p) for p in ("~/.local/bin", "~/.cargo/bin")]
     places = [tools + "/" + name for name in sent] + [place + "/uv" for place in folders if place]
     return [place for place in places if os.path.isfile(place) and os.access(place, os.X_OK)]
 

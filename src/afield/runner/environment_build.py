@@ -109,7 +109,7 @@ def _build(job, lock):
 
 
 def _uv(tools):
-    for place in uv_places(tools):
+    for place in uv_places(tools, os.environ.get("PATH", "")):
         try:
             text = subprocess.run(
                 [place, "--version"], check=False, stdout=subprocess.PIPE, stderr=subprocess.STDOUT

@@ -184,7 +184,7 @@ def _look(paths, attempt, lock):
     names = (yield List(run)) or []
     found["stops"] = max([0] + [_stop_number(name) for name in names])
     found["acked"] = ACKED in names
-    marks = _Marks(mark(spec, attempt) if spec else "")
+    marks = _Marks(mark(spec, attempt) if spec and found["final"] is None else "")
     ranks = {str(p["rank"]): process(run, p["rank"]) for p in spec["processes"]} if spec else {}
     stages = (yield List(run + "/" + STAGES)) or []
     steps = {name: stage(run, name) for name in stages}

@@ -71,9 +71,13 @@ def python_versions(path):
     return ["3.%d" % minor for minor in sorted(found)]
 
 
+# A build runs under the login shell's PATH, of which the link knows nothing: what is only there is not counted on.
+SYSTEM_PATH = "/usr/local/bin:/usr/bin:/bin"
+
+
 def uv_version(paths):
     """The version of the uv that builds would use, the node's own or one that was sent; "" when there is none."""
-    for place in environment.uv_places(paths.root + "/bin"):
+    for place in environment.uv_places(paths.root + "/bin", SYSTEM_PATH):
         words = run([place, "--version"])[0].split()
         if len(words) > 1 and words[0] == "uv":
             return words[1]

@@ -19,7 +19,7 @@ Name = bytes
 """An object's hash, 20 bytes."""
 
 FASTEST = 1
-SAMPLE = 16 * 1024
+SAMPLE = 4 * 1024
 STEP = 1024 * 1024
 _NUMBER = struct.Struct(">I")
 _FANOUT = 8
@@ -27,8 +27,10 @@ _CONFIG = b"[core]\n\trepositoryformatversion = 0\n\tbare = true\n[gc]\n\tauto =
 
 
 def level_for(data: bytes) -> int:
-    """How hard to compress: not at all when the beginning shows that it does not pay."""
-    sample = data[:SAMPLE]
+    """How hard to compress: not at all when a sample from the middle shows that it does not pay."""
+    if len(data) <= SAMPLE * 4:
+        return FASTEST
+    sample = data[len(data) // 2 :][:SAMPLE]
     return FASTEST if len(zlib.compress(sample, FASTEST)) < len(sample) * 0.9 else 0
 
 
@@ -106,7 +108,7 @@ class Objects:
     """Reads objects of a shadow repository; makes the repository when it is not there."""
 
     def __init__(self, cache: str | os.PathLike[str], workspace: str) -> None:
-        self.path = os.path.join(os.fspath(cache), "shadow", workspace + ".git")
+        self.path = os.path.join(os.path.abspath(cache), "shadow", workspace + ".git")
         self._packs: dict[str, _Pack] = {}
         self._pack_folder = os.path.join(self.path, "objects", "pack")
         if not os.path.exists(os.path.join(self.path, "HEAD")):

@@ -39,7 +39,7 @@ def test_uv_is_sent_whole_and_once(tmp_path: Path, has: str) -> None:
     node, known = Node(tmp_path / "bin"), facts(uv=has)
     anyio.run(uv.ensure, node, known)
     version, path = uv.binary()
-    sent = Path(environment.uv_places(str(tmp_path / "bin"))[0])
+    sent = Path(environment.uv_places(str(tmp_path / "bin"), "")[0])
     assert sent == tmp_path / "bin" / f"uv-{version}"
     assert sent.read_bytes() == path.read_bytes()
     assert subprocess.run([sent, "--version"], check=True, capture_output=True, text=True).stdout.startswith("uv ")
