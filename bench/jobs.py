@@ -15,11 +15,11 @@ JOBS = 1000
 CAMPAIGN = f"""
 import json, time
 from afield.sdk.client import Client
-from afield.sdk.submit import build
+from afield.sdk.submit import build_all
 client = Client()
-body = build(["true"], {{"environment": "none"}}).body
+bodies = [built.body for built in build_all([["true"]] * {JOBS}, {{"environment": "none"}})]
 begin = time.time()
-views = client.submit([dict(body) for _ in range({JOBS})])
+views = client.submit(bodies)
 accepted = time.time()
 last = views[-1]["number"]
 while client.jobs(all=False, limit=1):

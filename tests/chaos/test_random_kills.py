@@ -1,12 +1,13 @@
 """SIGKILL at random moments of everything of ours, and an independent ledger that the job bodies write.
 
-The truth is the ledger, never our own store: each body appends `begin` and `end`. Then: no job is lost, no attempt is
-doubled, no two attempts of a job overlap, and every exit code is right. Where both watchers of a program were killed while
-it ran, its attempt is lost, honestly: half of the jobs then run again (policy `rerun`), half say so (`pass`).
+The truth is the ledger, never our own store: each body appends `begin` and `end`. Then: no job is lost, no attempt
+is doubled, no two attempts of a job overlap, and every exit code is right. Where both watchers of a program were
+killed while it ran, its attempt is lost, honestly: half of the jobs then run again (`rerun`), half say so (`pass`).
 """
 
 from __future__ import annotations
 
+import itertools
 import os
 import random
 import signal
@@ -164,7 +165,7 @@ def _faults(campaign: Campaign, view: dict[str, Any], mine: list[list[str]]) -> 
     begins = [line[1] for line in mine if line[0] == "begin"]
     if len(begins) != len(set(begins)):
         yield f"an attempt began twice: {begins}"
-    for before, after in zip(mine, mine[1:], strict=False):
+    for before, after in itertools.pairwise(mine):
         if after[0] == "end" and (before[0], before[1]) != ("begin", after[1]):
             yield f"attempts overlap: {mine}"
     if mine[-1:] and mine[-1][0] == "begin" and view["outcome"] != "lost":

@@ -59,6 +59,12 @@ def say(text: str = "") -> None:
     print(text, file=sys.stderr, flush=True)
 
 
+def say_dim(lines: Iterable[str]) -> None:
+    """Lines of little weight, on stderr."""
+    for line in lines:
+        say(paint(safe(line), DIM, sys.stderr))
+
+
 def hint(text: str) -> None:
     """One of at most two next commands after a change; AFIELD_HINTS=0 silences them."""
     if os.environ.get("AFIELD_HINTS") != "0":

@@ -19,8 +19,8 @@ class Over(Exception):
 class Case:
     """`who` is "shepherd" or "keeper" and begins the labels; `me` is the process: {"pid", "start", ...} of Self.
 
-    `kin(table)` yields effects and gives identities that belong to the attempt beside its known programs; `proof` says that having no
-    child proves that nothing of the attempt is left.
+    `kin(table)` yields effects and gives identities that belong to the attempt beside its known programs; `proof` says
+    that having no child proves that nothing of the attempt is left.
     """
 
     def __init__(self, paths, attempt, spec, who, me):

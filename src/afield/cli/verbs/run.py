@@ -54,12 +54,10 @@ def command(
     argv: tuple[str, ...], as_json: str | None, detach: bool, dry_run: bool, quiet: bool, **options: Any
 ) -> int:
     """Submit and follow."""
-    from afield.sdk.submit import build  # loads snapshot and config, which --help does not need
-
     client = context.client()
-    submission = _asking(build, list(argv), _given(options))
-    for note in submission.left_out if not quiet else ():
-        show.say(show.paint(show.safe(note), show.DIM, sys.stderr))
+    submission = _built(list(argv), _given(options))
+    if not quiet:
+        show.say_dim(submission.left_out)
     view = client.submit([submission.body], dry_run=dry_run)[0]
     if dry_run:
         _plan(view, as_json)
@@ -77,8 +75,10 @@ def _given(options: dict[str, Any]) -> dict[str, Any]:
     return {k: list(v) if isinstance(v, tuple) else v for k, v in given.items()}
 
 
-def _asking(build: Any, argv: list[str], options: dict[str, Any]) -> Any:
-    """Build the submission; a large first send asks on a terminal and is refused off one."""
+def _built(argv: list[str], options: dict[str, Any]) -> Any:
+    """The submission; a large first send asks on a terminal and is refused off one."""
+    from afield.sdk.submit import build  # loads snapshot and config, which --help does not need
+
     try:
         return build(argv, options)
     except AfieldError as error:
