@@ -116,7 +116,7 @@ class Effects:
         else:
             reply, _ = await session.call("go", attempt=name, **fields)
         if "facts" in reply:
-            self._launcher.watch.heard(attempt.id, order.node, reply["facts"])
+            self._launcher.watch.answered(attempt.id, order.node, reply["facts"])
 
     async def _launch(self, job: Job, attempt: Attempt, session: Session) -> None:
         try:
@@ -129,7 +129,7 @@ class Effects:
             watch = self._launcher.watch
             watch.tracker(attempt.id).broken = f"{error.what}: {error.why}" if error.why else error.what
             reply, _ = await session.call("seal", attempt=str(attempt.id), reason=error.what)
-            watch.heard(attempt.id, session.name, reply["facts"])
+            watch.answered(attempt.id, session.name, reply["facts"])
 
     async def _ack(self, attempt: Attempt) -> None:
         await asyncio.to_thread(self._launcher.watch.mirror.sync, str(attempt.id))

@@ -57,7 +57,7 @@ class Launcher:
             )
         self._synced(job, attempt, began)
         if "facts" in reply:
-            self.watch.heard(attempt.id, session.name, reply["facts"])
+            self.watch.answered(attempt.id, session.name, reply["facts"])
         return reply
 
     def _sent(self, job: Job, attempt: Attempt, link: Link, have: str | None) -> AbstractAsyncContextManager[None]:

@@ -90,11 +90,10 @@ class Loop:
         for action in step(self._world, time.time(), elastic=self._hands.fleet.elastic):
             if isinstance(action, act.Wake):
                 wake = action.at if wake is None else min(wake, action.at)
-            elif (event := self._as_event(action)) is not None:
-                events.append(event)
+            elif found := self._as_events(action):
+                events += found
             else:
                 after.append(action)
-        events += [ev.PrepareStarted(a.attempt) for a in after if isinstance(a, act.Launch) and self._is_placed(a)]
         if events:
             await self._hands.record(*events)
         for action in after:
@@ -119,17 +118,18 @@ class Loop:
         if events:
             await self._hands.record(*events)
 
-    def _as_event(self, action: act.Action) -> ev.Event | None:
+    def _as_events(self, action: act.Action) -> list[ev.Event]:
         match action:
             case act.Place(attempt, placements):
-                return ev.AttemptPlaced(attempt, Nonce(secrets.token_hex(16)), placements)
+                placed = ev.AttemptPlaced(attempt, Nonce(secrets.token_hex(16)), placements)
+                return [placed, ev.PrepareStarted(attempt)]
             case act.OrderStop(attempt, why):
-                return ev.StopOrdered(attempt, why)
+                return [ev.StopOrdered(attempt, why)]
             case act.Decide(job, outcome):
-                return ev.JobDecided(job, outcome)
+                return [ev.JobDecided(job, outcome)]
             case act.Hold(job, reason, until):
-                return ev.JobHeld(job, reason, until)
-        return None
+                return [ev.JobHeld(job, reason, until)]
+        return []
 
     def _perform(self, action: act.Action) -> None:
         match action:
@@ -165,10 +165,6 @@ class Loop:
         lines = self._hands.watch.last_lines(event.attempt, event.stage)
         detail = "\n".join([event.detail, *lines])
         return ev.PrepareFailed(event.attempt, event.stage, detail, event.exits)
-
-    def _is_placed(self, action: act.Launch) -> bool:
-        known = self._attempt(action.attempt)
-        return known is not None and known[1].state is State.PLACED
 
     async def _pause(self, wake: float | None) -> None:
         if self._dirty:

@@ -9,6 +9,7 @@ from typing import Any
 
 from afield.model.attempt import Attempt
 from afield.model.ids import AttemptId, NodeName
+from afield.runner import verdict
 from afield.store.output import Mirror
 
 Facts = dict[str, Any]
@@ -75,6 +76,14 @@ class Watch:
         tracker.known[node] = facts
         self._tell_stages(tracker, facts)
         self._changed(attempt)
+
+    def answered(self, attempt: AttemptId, node: NodeName, facts: Facts) -> None:
+        """Take in facts that came with the answer to an order: what the node pushed meanwhile may be newer.
+
+        Only where nothing was pushed yet, or where they are the last word, do they count.
+        """
+        if node not in self.tracker(attempt).known or verdict.verdict(facts) in verdict.CLOSED:
+            self.heard(attempt, node, facts)
 
     def cursors(self, attempt: AttemptId, node: NodeName) -> dict[str, list[Any]]:
         """Where to go on reading each stream of a node: offset and the bytes before it."""

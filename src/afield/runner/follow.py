@@ -21,6 +21,8 @@ LOOK_S = 1.0
 POLL_S = 0.04
 STREAMS = ("out", "err")
 QUIET = ("hb", "reserve")
+# Somebody waits for these: another attempt for the place, a gang for its last member.
+URGENT = ("final.json", "sealed", "ready.json")
 
 
 class Stream:
@@ -236,6 +238,8 @@ class Follower:
         elif name and name not in QUIET:
             if mask & inotify.CREATE:
                 self._scan(watch)
+            if name in URGENT:
+                watch.next = now
             self._mark(watch, now)
 
 
