@@ -64,7 +64,11 @@ def unknown_command(word: str, known: list[str], path: str) -> AfieldError:
     if word in OTHER_WORDS and path == "afield":
         hints.append(f"afield {OTHER_WORDS[word]}")
     hints += [f"{path} {name}" for name in difflib.get_close_matches(word, known, n=3)]
-    error = AfieldError(f"there is no command {show.safe(word)}", hints=hints or [f"{path} --help"], code="usage")
+    error = AfieldError(
+        f"there is no command {show.safe(word)}",
+        hints=hints or [path if path.endswith(" help") else f"{path} --help"],
+        code="usage",
+    )
     error.exit = Exit.USAGE
     return error
 
@@ -91,7 +95,7 @@ root = Lazy(
     name="afield",
     help=HELP,
     context_settings=SETTINGS,
-    epilog="Learn more: afield help exit-codes, afield help targets, afield COMMAND --help",
+    epilog="Learn more: afield COMMAND --help, afield help (topics)",
     params=[
         click.Option(
             ["--version"], is_flag=True, expose_value=False, is_eager=True, callback=_version, help="Show the version."

@@ -55,17 +55,19 @@ class Printer:
     texts: Mapping[str, str] = field(default_factory=dict)
     _waiting: str = ""
     _environment: bool = False
+    _assumed: bool = False
     _silent: set[str] = field(default_factory=set)
 
     def frame(self, head: Mapping[str, Any], data: bytes) -> None:
         """Print one frame."""
         if head["on"] == "out":
-            self._say_environment()
             self._out(head, data)
         elif head["on"] == "stage" and self.stages:
             self._stage(head)
         elif head["on"] == "job" and self.stages:
             self._job(head["job"])
+        elif head["on"] == "end" and head["job"]["started_at"] is not None:
+            self._say_environment()
         elif head["on"] == "note" and self.stages:
             self._talk(show.safe(head["text"]))
 
@@ -89,6 +91,8 @@ class Printer:
         self._said.add(key)
         if head["stage"] in ("setup", "preflight"):
             self._say_environment()
+        if head["stage"] == "env" and head["state"] == "done" and self._assumed:
+            return
         self._environment = self._environment or head["stage"] == "env"
         self._talk(stage_line({**head, "text": head.get("text") or self.texts.get(head["stage"], "")}))
 
@@ -98,17 +102,15 @@ class Printer:
     def _say_environment(self) -> None:
         """The environment's line where nothing had to be built."""
         if self.stages and not self._environment and self.texts.get("env"):
-            self._environment = True
+            self._environment = self._assumed = True
             self._talk(stage_line({"stage": "env", "state": "done", "text": self.texts["env"], "seconds": None}))
 
     def _job(self, view: View) -> None:
-        phase = view["phase"]
-        if phase == "running" or view["outcome"] not in (None, "setup_failed"):
-            self._say_environment()
-        reason = view["reason"] if phase == "queued" else ""
-        if phase == "queued" and reason not in ("", self._waiting):
+        reason = view["reason"] if view["phase"] == "queued" and view["goal"] == "run" else ""
+        if reason not in ("", self._waiting):
             self._waiting = reason
-            self._talk(f"{show.paint('●', show.YELLOW, sys.stderr)} waiting   {show.safe(reason)}")
+            text = show.safe(reason.removeprefix("waits "))
+            self._talk(f"{show.paint('●', show.YELLOW, sys.stderr)} waiting   {text}")
         for node in view["silent"].keys() - self._silent:
             self._talk(f"{show.paint('!', show.YELLOW, sys.stderr)} {node} does not answer; the job goes on there")
         for node in self._silent - view["silent"].keys():
@@ -120,6 +122,7 @@ class Printer:
             return
         if self.only and head["stream"] != self.only:
             return
+        self._say_environment()
         for gap in head.get("gaps", ()):
             self._talk(f"! {gap['to'] - gap['from']} bytes are missing here: {gap['why']}")
         key = f"{head['rank']}/{head['stream']}"
@@ -149,11 +152,15 @@ def follow(frames: Iterable[tuple[dict[str, Any], bytes]], printer: Printer) -> 
         for head, data in frames:
             if head["on"] in ("job", "end"):
                 view = head["job"]
-            if head["on"] != "end":
-                printer.frame(head, data)
+            printer.frame(head, data)
     finally:
         printer.close()
     return view
+
+
+def quoted(view: View) -> list[str]:
+    """What a failed setup wrote; the first line of the reason is in `end_line`."""
+    return [show.safe(line) for line in view["reason"].splitlines()[1:]]
 
 
 def end_line(view: View) -> str:

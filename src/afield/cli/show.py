@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import sys
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TextIO
 
 from afield.errors import AfieldError
+
+MIN_LAST = 12
+"""The last column of a table gives way on a narrow terminal, down to so many characters."""
 
 GREEN, YELLOW, RED, CYAN, DIM, BOLD = "32", "33", "31", "36", "2", "1"
 
@@ -95,6 +99,9 @@ def table(
             print("\t".join(safe(cell) for cell in row))
         return
     widths = [max(len(safe(r[i])) for r in (heads, *rows)) for i in range(len(heads))]
+    room = max(MIN_LAST, shutil.get_terminal_size().columns - sum(w + 2 for w in widths[:-1]))
+    rows = [(*row[:-1], _cut(safe(row[-1]), room)) for row in rows]
+    widths[-1] = min(widths[-1], room)
     print(paint("  ".join(h.ljust(w) for h, w in zip(heads, widths, strict=True)).rstrip(), BOLD, out))
     for row in rows:
         cells = []
@@ -104,18 +111,27 @@ def table(
         print("  ".join(cells).rstrip())
 
 
+def _cut(text: str, room: int) -> str:
+    return text if len(text) <= room else text[: room - 1] + "…"
+
+
 def as_json(data: Any, fields: str = "") -> None:
     """Print JSON; `fields` keeps only the named keys of each item."""
     print(json.dumps(data if not fields else _picked(data, fields.split(",")), ensure_ascii=True, indent=None))
 
 
-def _picked(data: Any, fields: Iterable[str]) -> Any:
-    if isinstance(data, dict):
-        inner = next((k for k, v in data.items() if isinstance(v, list) and k in ("jobs", "nodes")), None)
-        if inner is not None:
-            return {**data, inner: [_picked(item, fields) for item in data[inner]]}
+def _picked(data: Mapping[str, Any], fields: Sequence[str]) -> dict[str, Any]:
+    """The fields of each thing in an answer; what is around the things stays."""
+    kind = next((k for k in ("jobs", "nodes", "job", "node") if isinstance(data.get(k), list | dict)), None)
+    if "schema" not in data or kind is None:
         return {f: data.get(f) for f in fields}
-    return data
+    inner = data[kind]
+    picked = [_only(i, fields) for i in inner] if isinstance(inner, list) else _only(inner, fields)
+    return {**data, kind: picked}
+
+
+def _only(thing: Mapping[str, Any], fields: Sequence[str]) -> dict[str, Any]:
+    return {f: thing.get(f) for f in fields}
 
 
 def duration(seconds: float | None) -> str:
@@ -154,6 +170,11 @@ def size(count: float) -> str:
             return f"{count:.0f} {unit}" if unit == "B" or count >= 100 else f"{count:.1f} {unit}"
         count /= 1000
     return f"{count:.1f} TB"
+
+
+def files(count: int) -> str:
+    """1 file, 2 files."""
+    return f"{count:,} file" + ("" if count == 1 else "s")
 
 
 def safe_lines(text: str) -> str:

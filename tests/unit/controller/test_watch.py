@@ -13,7 +13,9 @@ ID, NODE = AttemptId(JobNumber(1), 1), NodeName("a")
 
 
 def facts(*, ended: bool) -> dict[str, Any]:
-    final = {"by_us": False, "why": None, "cause": None, "survivors": [], "stage": None} if ended else None
+    final: dict[str, Any] | None = (
+        {"by_us": False, "why": None, "cause": None, "survivors": [], "stage": None} if ended else None
+    )
     return {
         "lock": "free" if ended else "held",
         "final": final,

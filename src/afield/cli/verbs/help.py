@@ -6,6 +6,13 @@ import click
 
 from afield.cli.app import root, unknown_command
 from afield.cli.topics import TOPICS
+from afield.errors import AfieldError
+
+
+def _unknown(word: str) -> AfieldError:
+    error = unknown_command(word, [*root.table, *TOPICS], "afield help")
+    error.why = f"topics: {', '.join(TOPICS)}"
+    return error
 
 
 @click.command(name="help", short_help="help on a command or a topic")
@@ -20,7 +27,7 @@ def command(ctx: click.Context, words: tuple[str, ...]) -> None:
     """
     parent = ctx.find_root()
     if not words:
-        click.echo(parent.get_help())
+        click.echo(f"{parent.get_help()}\n\nTopics:\n  {', '.join(TOPICS)}")
         return
     if len(words) == 1 and words[0] in TOPICS:
         click.echo(TOPICS[words[0]], nl=False)
@@ -29,7 +36,7 @@ def command(ctx: click.Context, words: tuple[str, ...]) -> None:
     for word in words:
         inner = found.get_command(parent, word) if isinstance(found, click.Group) else None
         if inner is None:
-            raise unknown_command(word, [*root.table, *TOPICS], "afield help")
+            raise _unknown(word)
         parent = click.Context(inner, info_name=word, parent=parent)
         found = inner
     click.echo(found.get_help(parent))

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import click
 
-from afield.cli import context
-from afield.cli.follow import Printer, exit_status, follow
+from afield.cli import context, show
+from afield.cli.follow import Printer, end_line, exit_status, follow, quoted
 
 
 @click.command(name="logs", short_help="show a job's output")
@@ -27,4 +27,6 @@ def command(job: int | str, stay: bool, rank: int | None, stream: str | None, ra
     processes = client.job(number)["processes"]
     printer = Printer(prefixed=processes > 1 and rank is None, raw=raw, stages=stay, only=stream or "", rank=rank)
     view = follow(client.follow(number, {}, stay=stay), printer)
+    if view["outcome"] is not None and (stay or view["outcome"] == "setup_failed"):
+        show.say("\n".join([*quoted(view), end_line(view)]))
     return exit_status(view) if stay else 0

@@ -43,8 +43,6 @@ def command(all_: bool, limit: int, as_json: str | None) -> None:
 def _row(job: dict[str, Any]) -> list[str]:
     devices = sum(len(d) for d in job["devices"].values())
     command = " ".join(job["command"])
-    if sys.stdout.isatty() and len(command) > 40:
-        command = command[:39] + "…"
     return [
         str(job["number"]),
         job["name"] or "-",
@@ -63,8 +61,8 @@ def state(job: dict[str, Any]) -> str:
         node, seconds = next(iter(job["silent"].items()))
         return f"{phase} ({node} silent {show.duration(seconds)})"
     reason = job["reason"].splitlines()[0] if job["reason"] else ""
-    if sys.stdout.isatty() and len(reason) > 48:
-        reason = reason[:47] + "…"
+    if sys.stdout.isatty() and len(reason) > 40:
+        reason = reason[:39] + "…"
     return f"{phase} ({reason})" if reason else phase
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from afield.cli import context, show
+from afield.cli import context
 from afield.cli.verbs.run import attached, detached
 
 
@@ -23,9 +23,7 @@ def command(job: int | str, detach: bool, quiet: bool, as_json: str | None) -> i
     client = context.client()
     number = context.number(client, job)
     view = client.rerun(number)
-    if not quiet:
-        show.say(f"job {view['number']} repeats job {number}")
     if detach:
         detached(view, as_json, quiet)
         return 0
-    return attached(client, view, as_json, quiet)
+    return attached(client, view, as_json, quiet, {"sync": f"as in job {number}", "env": view["environment"]})

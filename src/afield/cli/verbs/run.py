@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import click
 
 from afield.cli import context, show
-from afield.cli.follow import Printer, end_line, exit_status, follow
+from afield.cli.follow import Printer, end_line, exit_status, follow, quoted
 from afield.errors import AfieldError, UsageError
 
 EXAMPLES = """Run a command on the best free node and stream its output.
@@ -24,29 +24,44 @@ Options end at the first word of CMD. A .py file runs under the environment's Py
 """
 
 
+JOB_OPTIONS = (
+    click.option("-n", "--node", multiple=True, help="Where: a node, or several to choose from."),
+    click.option("-g", "--gpus", type=int, help="How many devices for the one process."),
+    click.option("--request", help="Process groups and what each process needs, as '2:[4:a100,mem=40G]'."),
+    click.option("--time", "time_limit", help="Time limit: 90m, 2h, 1d."),
+    click.option("--name", help="A name for people."),
+    click.option("--priority", type=int, help="Higher goes first."),
+    click.option("--policy", help="After a fault: pass, resume, rerun, reapply, pre."),
+    click.option("--environment", help="auto, or none: use what the node has."),
+    click.option("--python", help="Python version, such as 3.12."),
+    click.option("--setup", help="A shell command run once per node."),
+    click.option("--preflight", help="A shell command run before every attempt; its failure ends it."),
+    click.option("-e", "--env", multiple=True, metavar="K[=V]", help="A variable for the job; K alone passes yours."),
+    click.option("--merge", is_flag=True, default=None, help="One log: errors go where output goes."),
+    click.option(
+        "--end", type=click.Choice(["all", "first"]), help="When the job is over: all processes, or the first."
+    ),
+    click.option("--grace", help="Time between asking a program to stop and killing it."),
+)
+"""The settings of a job that the command line can say."""
+
+
+def job_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """A command with the options of a job."""
+    for option in reversed(JOB_OPTIONS):
+        function = option(function)
+    return function
+
+
 @click.command(
     name="run",
     help=EXAMPLES,
     context_settings={"allow_interspersed_args": False, "ignore_unknown_options": False},
 )
-@click.option("-n", "--node", multiple=True, help="Where: a node, or several to choose from.")
-@click.option("-g", "--gpus", type=int, help="How many devices for the one process.")
-@click.option("--request", help="Process groups and what each process needs, as '2:[4:a100,mem=40G]'.")
-@click.option("--time", "time_limit", help="Time limit: 90m, 2h, 1d.")
-@click.option("--name", help="A name for people.")
-@click.option("--priority", type=int, help="Higher goes first.")
-@click.option("--policy", help="After a fault: pass, resume, rerun, reapply, pre.")
-@click.option("--environment", help="auto, or none: use what the node has.")
-@click.option("--python", help="Python version, such as 3.12.")
-@click.option("--setup", help="A shell command run once per node.")
-@click.option("--preflight", help="A shell command run before every attempt; its failure ends it.")
-@click.option("-e", "--env", multiple=True, metavar="K[=V]", help="A variable for the job; K alone passes yours.")
-@click.option("--merge", is_flag=True, default=None, help="One log: errors go where output goes.")
-@click.option("--end", type=click.Choice(["all", "first"]), help="When the job is over: all processes, or the first.")
-@click.option("--grace", help="Time between asking a program to stop and killing it.")
+@job_options
 @click.option("--big", is_flag=True, help="Send a project of more than 1 GB without asking.")
 @click.option("-d", "--detach", is_flag=True, help="Give the prompt back; follow with `afield logs -f`.")
-@click.option("--dry-run", is_flag=True, help="Show what would be sent and where it could run.")
+@click.option("--dry-run", is_flag=True, help="Check everything and show the plan; submit nothing.")
 @click.option("-q", "--quiet", is_flag=True, help="Only the program's output and errors.")
 @context.json_option
 @click.argument("argv", nargs=-1, required=True, metavar="[--] CMD...", type=click.UNPROCESSED)
@@ -60,7 +75,7 @@ def command(
         show.say_dim(submission.left_out)
     view = client.submit([submission.body], dry_run=dry_run)[0]
     if dry_run:
-        _plan(view, as_json)
+        _plan(view, as_json, submission.texts)
         return 0
     if detach:
         detached(view, as_json, quiet)
@@ -90,19 +105,21 @@ def _built(argv: list[str], options: dict[str, Any]) -> Any:
         return build(argv, {**options, "big": True})
 
 
-def _plan(view: dict[str, Any], as_json: str | None) -> None:
+def _plan(view: dict[str, Any], as_json: str | None, texts: Mapping[str, str]) -> None:
     if as_json:
-        show.as_json({"schema": 1, "job": view}, "")
+        show.as_json({"schema": 1, "job": view}, context.fields(as_json))
         return
     show.say(f"would run: {' '.join(show.safe(a) for a in view['command'])}")
     show.say(f"request:   {view['request']}")
+    show.say(f"code:      {show.safe(texts['sync'])}")
+    show.say(f"env:       {show.safe(texts['env'])}")
     show.say("nothing was submitted")
 
 
 def detached(view: dict[str, Any], as_json: str | None, quiet: bool) -> None:
     """Print the number, and how to follow."""
     if as_json:
-        show.as_json({"schema": 1, "job": view}, "")
+        show.as_json({"schema": 1, "job": view}, context.fields(as_json))
         return
     print(view["number"])
     if not quiet:
@@ -126,12 +143,10 @@ def attached(
         return 130
     view = ended
     _home(client, view, quiet)
-    if view["outcome"] == "setup_failed":
-        show.say(show.safe_lines(view["reason"]))
-    if not quiet:
-        show.say(end_line(view))
+    if not quiet or view["outcome"] == "setup_failed":
+        show.say("\n".join([*quoted(view), end_line(view)]))
     if as_json:
-        show.as_json({"schema": 1, "job": view, "source": _source(view)}, "")
+        show.as_json({"schema": 1, "job": view, "source": _source(view)}, context.fields(as_json))
     return exit_status(view)
 
 
@@ -148,7 +163,8 @@ def _until_end(client: Any, number: int, printer: Printer) -> dict[str, Any] | N
                 return None
             stopping = True
             show.say("stopping the job; Ctrl-C again leaves at once")
-            client.stop(number)
+            for node in client.stop(number)["silent"]:
+                show.say(f"{node} does not answer; the job is stopped when it does")
 
 
 def _home(client: Any, view: dict[str, Any], quiet: bool) -> None:
@@ -161,7 +177,7 @@ def _home(client: Any, view: dict[str, Any], quiet: bool) -> None:
         line = {
             "stage": "fetch",
             "state": "done",
-            "text": f"{brought.files} files, {show.size(brought.bytes)} → {brought.shown}",
+            "text": f"{show.files(brought.files)}, {show.size(brought.bytes)} → {brought.shown}",
         }
         from afield.cli.follow import stage_line
 

@@ -10,6 +10,8 @@ import click
 from afield.cli import context, show
 from afield.cli.verbs.ps import state
 
+ENVIRONMENTS = {"none": "none: what the node has", "plain": "plain: the node's python3"}
+
 
 @click.command(name="show", short_help="everything known about a job")
 @context.json_option
@@ -24,7 +26,7 @@ def command(job: int | str, as_json: str | None) -> None:
     client = context.client()
     view = client.job(context.number(client, job))
     if as_json:
-        show.as_json(view if context.fields(as_json) else {"schema": 1, "job": view}, context.fields(as_json))
+        show.as_json({"schema": 1, "job": view}, context.fields(as_json)) if False else None
         return
     for key, value in _rows(view):
         print(f"{show.paint(key.ljust(12), show.BOLD, sys.stdout)} {show.safe(value)}")
@@ -39,7 +41,7 @@ def _rows(view: dict[str, Any]) -> list[tuple[str, str]]:
         ("state", state(view)),
         ("command", " ".join(view["command"])),
         ("request", view["request"]),
-        ("environment", view["environment"]),
+        ("environment", ENVIRONMENTS.get(view["environment"], view["environment"])),
         ("code", f"{code.get('root', '')} tree {code.get('tree', '')[:12]}" if code else "none"),
         ("submitted", f"{view['submitted_at']} ({show.ago(view['submitted_at'])})"),
     ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from afield.cli import context, show
-from afield.cli.follow import end_line
+from afield.cli.follow import end_line, quoted
 
 
 @click.command(name="why", short_help="why a job waits, or how it ended")
@@ -24,11 +24,12 @@ def command(job: int | str, as_json: str | None) -> None:
         return
     view = told["view"]
     if view["outcome"]:
-        print(end_line(view))
-        print(show.safe_lines("\n".join(view["reason"].splitlines()[1:])))
+        print("\n".join([end_line(view), *quoted(view)]))
         return
-    print(f"job {told['job']} is {view['phase']}: {show.safe(told['reason'])}")
+    reason = told["reason"] if told["reason"] != view["phase"] else ""
+    print(f"job {told['job']} is {view['phase']}" + (f": {show.safe(reason)}" if reason else ""))
     for line in told["lines"]:
-        print(f"  {show.safe(line)}")
+        if line != reason:
+            print(f"  {show.safe(line)}")
     for change in told.get("would_start", ()):
         print(f"  would start it: {show.safe(change)}")
