@@ -5,7 +5,7 @@ TESTS ?= tests
 CODE := src tests tools examples $(wildcard bench)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check fmt bench constraints clean
+.PHONY: help setup demo test check fmt bench reference constraints clean
 
 help: ## this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -35,6 +35,9 @@ fmt: setup ## writes the code as check wants it
 
 bench: setup ## side by side with doing it by hand; results as JSON
 	$(BIN)/python bench/run.py
+
+reference: setup ## docs/reference/ from the code
+	$(BIN)/python tools/reference.py
 
 constraints: setup ## newest versions of all dependencies, pinned
 	$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --no-header --no-annotate \

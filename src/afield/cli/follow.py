@@ -56,6 +56,7 @@ class Printer:
     _waiting: str = ""
     _environment: bool = False
     _assumed: bool = False
+    _gives_way: bool = False
     _silent: set[str] = field(default_factory=set)
 
     def frame(self, head: Mapping[str, Any], data: bytes) -> None:
@@ -73,16 +74,29 @@ class Printer:
 
     def close(self) -> None:
         """Print what waited for the end of its line."""
+        self._erase()
         for key, lines in self._lines.items():
             self._write("err" if key.endswith("err") else "out", key, lines.rest())
         for stream in (sys.stdout, sys.stderr):
             stream.flush()
 
     def _talk(self, text: str) -> None:
+        self._erase()
         if self._open.get("tty"):
             show.say()
             self._open["tty"] = False
         show.say(text)
+
+    def _begin(self, text: str) -> None:
+        """A line that gives way to the next one."""
+        self._erase()
+        print(text, end="", file=sys.stderr, flush=True)
+        self._gives_way = True
+
+    def _erase(self) -> None:
+        if self._gives_way:
+            print("\r\x1b[K", end="", file=sys.stderr, flush=True)
+            self._gives_way = False
 
     def _stage(self, head: Mapping[str, Any]) -> None:
         key = (head["attempt"], head["stage"], head["state"])
@@ -94,7 +108,11 @@ class Printer:
         if head["stage"] == "env" and head["state"] == "done" and self._assumed:
             return
         self._environment = self._environment or head["stage"] == "env"
-        self._talk(stage_line({**head, "text": head.get("text") or self.texts.get(head["stage"], "")}))
+        line = stage_line({**head, "text": head.get("text") or self.texts.get(head["stage"], "")})
+        if head["state"] == "start":
+            self._begin(line)
+        else:
+            self._talk(line)
 
     def _worth_a_start(self, head: Mapping[str, Any]) -> bool:
         return head["stage"] in ("env", "setup") and sys.stderr.isatty()
@@ -134,6 +152,7 @@ class Printer:
     def _write(self, stream: str, key: str, data: bytes) -> None:
         if not data:
             return
+        self._erase()
         to: TextIO = sys.stderr if stream == "err" else sys.stdout
         if self.raw or not to.isatty():
             target: BinaryIO = to.buffer

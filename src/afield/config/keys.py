@@ -41,7 +41,6 @@ KEYS = (
     Key("setup", Kind.COMMAND, "Run once per node and content."),
     Key("preflight", Kind.COMMAND, "Run before every attempt; its failure ends it."),
     Key("env", Kind.VARIABLES, "Variables for the job; K alone passes the caller's."),
-    Key("outputs", Kind.WORDS, "Patterns of further files to bring home."),
     Key("merge", Kind.SWITCH, "One log: errors go where output goes."),
     Key("end", Kind.TEXT, "When the job is over.", ("all", "first")),
     Key("grace", Kind.TIME, "Time between asking a program to stop and killing it."),

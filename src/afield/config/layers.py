@@ -35,7 +35,6 @@ class Settings:
     setup: tuple[str, ...] = ()
     preflight: tuple[str, ...] = ()
     env: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
-    outputs: tuple[str, ...] = ()
     merge: bool = False
     end: str = "all"
     grace: float = 10.0

@@ -65,7 +65,6 @@ class Task:
     setup: tuple[str, ...] = ()
     preflight: tuple[str, ...] = ()
     variables: tuple[tuple[str, str], ...] = ()
-    outputs: tuple[str, ...] = ()
     merge: bool = False
     end: End = End.ALL
     grace_s: float = 10.0

@@ -85,7 +85,7 @@ class Area:
             found = os.stat(self.place(name) + b".index")
         except FileNotFoundError:
             return None
-        return found.st_ino, found.st_mtime_ns
+        return found.st_ino, found.st_mtime_ns, found.st_size
 
     def keep(self, name, held):
         """Write a copy's index: from now on it counts."""

@@ -1,13 +1,12 @@
-"""Children of the link: commands of the user (`exec`), and slow verbs, in forks so that no request waits for them.
+"""Children of the link: commands of the user (`exec`), which end with it, and what all its children need.
 
-Commands end with the link; a fork brings its work to its end. Shepherds and the keeper are no children of the link.
+Shepherds and the keeper are no children of the link.
 """
 
 import errno
 import os
 import select
 import signal
-import sys
 
 from . import wire
 
@@ -132,64 +131,6 @@ class Exec:
         self._link.finish(self._id, {"code": code, "signal": number})
 
 
-class Worker:
-    """A verb in a fork of the link; `head` is the request. Its replies are frames on a pipe, passed on as they come."""
-
-    def __init__(self, link, request_id, head, function):
-        self.head = head
-        self._link = link
-        self._id = request_id
-        self._decoder = wire.Decoder()
-        self._answered = False
-        self._status = None
-        self.reply = {}
-        self.kill_at = None
-        read_end, write_end = os.pipe()
-        self.pid = os.fork()
-        if self.pid == 0:
-            _work(function, write_end)
-        os.close(write_end)
-        self._pipe = Pipe(link, read_end, self._frame, self._closed)
-        self._pipe.credit = sys.maxsize
-
-    def _frame(self, data):
-        for head, body in self._decoder.feed(data):
-            self._answered = self._answered or "more" not in head
-            self.reply = head
-            self._link.outlet.send(dict(head, re=self._id), body)
-        # Asked again once these are out, so that a long answer is never held here whole.
-        self._link.outlet.offer(self._pipe)
-
-    def ended(self, status):
-        """The kernel told us how the fork ended."""
-        self._status = status
-        self._pipe.finish()
-        self._closed()
-
-    def cancel(self, _now):
-        """Drop the work: what it did so far is whole, as after any kill."""
-        self.kill()
-
-    def kill(self):
-        """End the fork now."""
-        if self._status is None:
-            _signal(self.pid, signal.SIGKILL)
-
-    def close(self):
-        """The link ends; a launch under way goes on by itself, it is bounded and safe to repeat."""
-        self._pipe.close()
-
-    def _closed(self):
-        if self._status is None or self._pipe.descriptor >= 0:
-            return
-        reply = None
-        if not self._answered:
-            code, number = ends(self._status)
-            why = "signal %d" % number if number else "status %s" % code
-            reply = {"error": {"code": "interrupted", "what": "the request was interrupted on the node", "why": why}}
-        self._link.finish(self._id, reply)
-
-
 def ends(status):
     """(code, signal) of a wait status; one of them is None."""
     return (None, os.WTERMSIG(status)) if os.WIFSIGNALED(status) else (os.WEXITSTATUS(status), None)
@@ -207,26 +148,6 @@ def detach(keep):
             except OSError as error:
                 if error.errno != errno.EBADF:
                     raise
-
-
-def _work(function, pipe):
-    status = 1
-    try:
-        detach((pipe,))
-        signal.signal(signal.SIGPIPE, signal.SIG_IGN)
-        with os.fdopen(pipe, "wb", buffering=0) as out:
-            for head, data in function():
-                _write(out, wire.prefix(head, len(data)))
-                _write(out, data)
-        status = 0
-    finally:
-        os._exit(status)
-
-
-def _write(out, data):
-    left = memoryview(data)
-    while left:
-        left = left[out.write(left) :]
 
 
 def _start(head, data, out, err):
@@ -262,13 +183,6 @@ def _stdin(data):
         file.write(data)
     os.lseek(descriptor, 0, os.SEEK_SET)
     return descriptor
-
-
-def _signal(pid, number):
-    try:
-        os.kill(pid, number)
-    except ProcessLookupError:
-        return
 
 
 def _signal_group(pid, number):

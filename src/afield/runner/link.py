@@ -79,6 +79,7 @@ class Link:
         finally:
             for child in list(self.running.values()):
                 child.close()
+            self.verbs.clerks.close()
         return 0
 
     def _turn(self):
@@ -170,6 +171,8 @@ class Link:
                 return
             if pid == 0:
                 return
+            if self.verbs.clerks.ended(pid, status):
+                continue
             for child in list(self.running.values()):
                 if child.pid == pid:
                     child.ended(status)

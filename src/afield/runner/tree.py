@@ -87,6 +87,13 @@ def refill(store, workspace):
     spares.refill(Area(store, workspace))
 
 
+def small(store, workspace):
+    """What changes when pristine does, of a tree too small for spares; None when spares pay, or nothing is held."""
+    area = Area(store, workspace)
+    version = area.version(PRISTINE)
+    return version if version is not None and version[2] < spares.SMALL else None
+
+
 class _Stream:
     """One delta stream on its way into pristine. Holds the workspace's lock from `begin` to `close`."""
 

@@ -1,14 +1,15 @@
 """What a controller may ask of a node: a table from verb to answer.
 
-Quick verbs answer at once. Verbs that may wait for a disk, a lock, the keeper or a driver run in a fork of the link
-(`SLOW`); commands and folders that are followed answer in their own time.
+Quick verbs answer at once. Verbs that may wait for a disk, a lock, the keeper or a driver run in forks of the link
+(`SLOW`, by clerks); commands and folders that are followed answer in their own time.
 """
 
 import os
 import sys
 
 from . import files, folder, orders
-from .child import Exec, Worker
+from .child import Exec
+from .clerks import Clerks
 from .real import perform
 
 REFILL_NICE = 15
@@ -36,6 +37,8 @@ class Verbs:
         self._link = link
         self._paths = link.paths
         self._inner = 0
+        self._filled = {}
+        self.clerks = Clerks(link, self._work)
         self._quick = {
             "ping": lambda head, data: {},
             "hello": lambda head, data: self.hello(),
@@ -59,7 +62,7 @@ class Verbs:
             raise orders.Refusal("unknown-verb", "the node does not know the verb %r" % verb)
         if verb == "launch" and head.get("watch") is not None:
             self._link.follower.watch(orders.name(head["spec"]), head["watch"], self._link.now())
-        self._fork(head["id"], head, SLOW[verb])
+        self._give(head["id"], head)
         return None
 
     def finished(self, child):
@@ -131,28 +134,33 @@ class Verbs:
         files.take_uv(self._paths.root + "/bin", head, data)
         return {}
 
-    def _fork(self, number, head, function):
-        # Loaded here once, and not again in each fork.
-        from . import door  # noqa: F401
+    def _give(self, number, head, last=False):
+        # Loaded here once, and not again in each clerk.
+        from . import door, tree  # noqa: F401
 
-        paths = self._paths
-        self._link.running[number] = Worker(self._link, number, head, lambda: _replies(function, paths, head))
+        self._link.running[number] = self.clerks.give(number, head, last)
+
+    def _work(self, head):
+        """In a clerk: the replies to a request."""
+        try:
+            yield from DESK[head["do"]](self._paths, head)
+        except Exception as error:  # noqa: BLE001 whatever a verb meets answers that request
+            yield trouble(error), b""
 
     def _refill(self, workspace):
+        """Has spares made where they pay; a small tree gets none, and is then looked after once per version only."""
+        from . import tree
+
         busy = any(
             c.head.get("do") == "refill" and c.head["workspace"] == workspace for c in self._link.running.values()
         )
-        if not busy:
-            self._inner -= 1
-            self._fork(self._inner, {"do": "refill", "workspace": workspace}, _refill)
-
-
-def _replies(function, paths, head):
-    try:
-        for reply, data in function(paths, head):
-            yield reply, data
-    except Exception as error:  # noqa: BLE001 whatever a verb meets answers that request
-        yield trouble(error), b""
+        version = tree.small(self._paths.here(), workspace)
+        if busy or (version is not None and self._filled.get(workspace) == version):
+            return
+        self._filled[workspace] = version
+        self._inner -= 1
+        # The last one for its clerk, which cannot undo its low priority.
+        self._give(self._inner, {"do": "refill", "workspace": workspace}, last=True)
 
 
 def _one(function):
@@ -281,3 +289,5 @@ SLOW = {
     "files": _files,
     "clean": _one(_clean),
 }
+
+DESK = dict(SLOW, refill=_refill)

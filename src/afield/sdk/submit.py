@@ -117,7 +117,6 @@ def _shared(settings: Settings, snapshot: Snapshot) -> dict[str, Any]:
         setup=settings.setup,
         preflight=settings.preflight,
         variables=tuple(settings.env.items()),
-        outputs=settings.outputs,
         merge=settings.merge,
         end=End(settings.end),
         grace_s=settings.grace,

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 from afield.cli.table import COMMANDS, NODE
@@ -39,3 +41,8 @@ def test_commands_in_the_how_to_exist() -> None:
         for verb, second in re.findall(r"^ {4}afield ([a-z]+)(?: ([a-z]+))?", (ROOT / page).read_text(), re.MULTILINE):
             assert verb in COMMANDS, (page, verb)
             assert verb != "node" or second in NODE, (page, second)
+
+
+def test_the_reference_is_as_the_code_is() -> None:
+    done = subprocess.run([sys.executable, "tools/reference.py", "--check"], cwd=ROOT, capture_output=True, check=False)
+    assert done.returncode == 0, f"{done.stdout.decode()}{done.stderr.decode()}; run `make reference`"

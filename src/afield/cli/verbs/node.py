@@ -82,7 +82,7 @@ def ls(as_json: str | None) -> None:
     )
     for node in nodes:
         if node["health"] in ("unreachable", "needs_login"):
-            show.say(f"{node['name']}: {show.safe(node['detail'])}")
+            show.say(show.safe(node["detail"] or f"{node['name']}: {node['health']}"))
             for text in node["hints"][:1]:
                 show.hint(f"  try: {show.safe(text)}")
 
@@ -113,8 +113,10 @@ def _line(node: dict[str, Any]) -> str:
     if devices != "-":
         parts.insert(0, devices)
     facts = node["facts"]
-    parts.append(f"uv {facts['uv']}" if facts.get("uv") else "uv absent: will be sent when needed")
-    return f"{node['name']}: {', '.join(parts)}"
+    parts.append(f"uv {facts['uv']}" if facts.get("uv") else "no uv (sent when needed)")
+    if node["health"] != "ready":
+        parts.insert(0, node["health"].replace("_", " "))
+    return show.safe(f"{node['name']}: {', '.join(parts)}")
 
 
 @click.command(name="show", short_help="everything known about a node")
@@ -139,14 +141,44 @@ def show_(name: str, probe: bool, as_json: str | None) -> None:
         ("backend", view["backend"]),
     ]
     rows += [("target", view["target"]), ("address", view["address"]), ("declared", view["declared"])]
-    rows += [(k, str(v)) for k, v in sorted(view["facts"].items())]
+    rows += _facts(view["facts"])
+    rows += [("device", _device(device)) for device in view["devices"]]
+    rows.append(("jobs", ", ".join(str(job) for job in view["jobs"])))
     for key, value in rows:
         if value:
-            print(f"{show.paint(key.ljust(18), show.BOLD, sys.stdout)} {show.safe(value)}")
-    for device in view["devices"]:
-        user = f"job {device['job']}" if device["job"] else device["busy"] or "free"
-        cells = ("device".ljust(18), device["id"], device["model"], show.size(device["memory_bytes"]), user)
-        print(" ".join(show.safe(cell) for cell in cells))
+            print(f"{show.paint(key.ljust(12), show.BOLD, sys.stdout)} {show.safe(value)}")
+
+
+def _facts(facts: dict[str, Any]) -> list[tuple[str, str]]:
+    """What a person wants to know of a machine; all of it is in --json."""
+    if not facts:
+        return []
+    return [
+        ("system", f"{facts.get('os') or facts.get('system', '')}, {facts.get('arch', '')}"),
+        ("cpu", f"{_number(facts, 'cpu'):g} cores, load {_number(facts, 'load'):.1f}"),
+        ("memory", _of(facts, "memory")),
+        ("disk", _of(facts, "disk")),
+        ("python", facts.get("python", "")),
+        ("uv", facts.get("uv") or "none: sent when needed"),
+        ("account", f"{facts.get('user', '')}, home {facts.get('home', '')}"),
+        ("folder", facts.get("root", "")),
+    ]
+
+
+def _of(facts: dict[str, Any], what: str) -> str:
+    free, whole = _number(facts, f"{what}_free_bytes"), _number(facts, f"{what}_bytes")
+    return f"{show.size(free)} free of {show.size(whole)}"
+
+
+def _number(facts: dict[str, Any], name: str) -> float:
+    """Facts travel as text."""
+    return float(facts.get(name) or 0)
+
+
+def _device(device: dict[str, Any]) -> str:
+    memory = show.size(device["memory_bytes"]) if device["memory_bytes"] else ""
+    user = f"job {device['job']}" if device["job"] else device["busy"] or "free"
+    return ", ".join(part for part in (device["id"], device["model"], memory, user) if part)
 
 
 @click.command(name="set", short_help="declare devices, an address, or drain it")
@@ -182,7 +214,7 @@ def login(name: str) -> int:
 
     client = context.client()
     argv = client.shell(name)["login"]
-    if not argv:
+    if not argv or client.node(name)["health"] == "ready":
         show.say(f"{name} needs no login")
         return 0
     status = subprocess.call(argv)

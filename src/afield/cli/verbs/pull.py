@@ -42,6 +42,6 @@ def command(job: int | str, output: Path | None, as_json: str | None) -> None:
         show.say(f"job {view['number']} left no files in its outputs folder")
         return
     print(brought.folder)
-    kept = f"{show.files(brought.kept)} here already" if brought.kept else ""
+    kept = f"{brought.kept} {'was' if brought.kept == 1 else 'were'} here" if brought.kept else ""
     new = f"{show.files(brought.files)}, {show.size(brought.bytes)}" if brought.files else "nothing new"
     show.say(", ".join(part for part in (new, kept) if part))

@@ -23,7 +23,8 @@ def command(job: int | str, detach: bool, quiet: bool, as_json: str | None) -> i
     client = context.client()
     number = context.number(client, job)
     view = client.rerun(number)
+    environment = "the node's python3" if view["environment"] == "plain" else view["environment"]
     if detach:
         detached(view, as_json, quiet)
         return 0
-    return attached(client, view, as_json, quiet, {"sync": f"as in job {number}", "env": view["environment"]})
+    return attached(client, view, as_json, quiet, {"sync": f"as in job {number}", "env": environment})

@@ -26,7 +26,7 @@ def command(job: int | str, as_json: str | None) -> None:
     client = context.client()
     view = client.job(context.number(client, job))
     if as_json:
-        show.as_json({"schema": 1, "job": view}, context.fields(as_json)) if False else None
+        show.as_json(view if context.fields(as_json) else {"schema": 1, "job": view}, context.fields(as_json))
         return
     for key, value in _rows(view):
         print(f"{show.paint(key.ljust(12), show.BOLD, sys.stdout)} {show.safe(value)}")
