@@ -42,7 +42,8 @@ def _settings() -> str:
     rows = "".join(f"| `{key.name}` | {key.help.replace('|', '/')} |\n" for key in KEYS)
     return (
         "Keys of `afield.toml`, of `[tool.afield]` in `pyproject.toml`, and of the user's `config.toml`.\n"
-        "The same names are options of `afield run` and keywords of `afield.run`.\n\n| key | meaning |\n|---|---|\n" + rows
+        "The same names are options of `afield run` and keywords of `afield.run`.\n\n"
+        "| key | meaning |\n|---|---|\n" + rows
     )
 
 

@@ -16,6 +16,8 @@ from afield.cli.table import COMMANDS, OTHER_WORDS, Entry
 from afield.errors import AfieldError, Exit
 
 GROUPS = ("Run", "Look", "Machines", "Set up")
+READER_LEFT = 141
+"""128 + SIGPIPE, as a shell shows it."""
 SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 
 
@@ -46,6 +48,14 @@ class Lazy(click.Group):
         if word and not word.startswith("-") and word not in self.table:
             raise unknown_command(word, list(self.table), ctx.command_path)
         return super().resolve_command(ctx, args)
+
+    def invoke(self, ctx: click.Context) -> object:
+        """Run it; when the reader of our output has left, say so as programs do (click alone would say 1)."""
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError as error:
+            _forget_reader()
+            raise click.exceptions.Exit(READER_LEFT) from error
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """The overview, in groups where the table has them."""
@@ -125,8 +135,12 @@ def run(args: list[str]) -> int:
     except (click.Abort, KeyboardInterrupt):
         return Exit.STOPPED
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 141
+        _forget_reader()
+        return READER_LEFT
+
+
+def _forget_reader() -> None:
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _usage(error: click.UsageError, args: list[str]) -> int:

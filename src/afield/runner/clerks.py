@@ -1,7 +1,7 @@
 """Clerks: forks of the link that answer slow requests, one at a time each, and then wait for the next one.
 
 A fork for each request costs more than most requests do. A request never waits for a clerk: when all are busy, one more
-is forked. A few stay when they are done. A clerk that dies interrupts its request only; the link's end ends idle clerks,
+is forked. A few stay when they are done. A clerk that dies interrupts its request only; the link's end ends idle ones,
 and busy ones once their work is whole.
 """
 

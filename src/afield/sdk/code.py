@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from afield.errors import AfieldError, NotFound, UsageError
+from afield.errors import NotFound, UsageError
 from afield.folders import Folders
-from afield.snapshot.objects import Objects
+from afield.snapshot.diff import diff
 from afield.snapshot.take import take
-
-_OPTIONS = ["--no-color", "--no-ext-diff", "--no-textconv", "--find-renames", "--binary"]
 
 
 def code_diff(first: Mapping[str, Any], other: Mapping[str, Any] | None) -> bytes:
@@ -31,20 +27,4 @@ def code_diff(first: Mapping[str, Any], other: Mapping[str, Any] | None) -> byte
         tree, workspace = str(other["tree"]), other["workspace"]
     if workspace != first["workspace"]:
         raise UsageError("these jobs ran the code of two workspaces", why="there is nothing to compare")
-    return _git_diff(Objects(cache, workspace).path, str(first["tree"]), tree)
-
-
-def _git_diff(repository: str, before: str, after: str) -> bytes:
-    clean = {k: v for k, v in os.environ.items() if not k.startswith("GIT_")}
-    done = subprocess.run(
-        ["git", f"--git-dir={repository}", "diff-tree", "-p", "-r", *_OPTIONS, before, after, "--"],
-        capture_output=True,
-        env={**clean, "GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_NOSYSTEM": "1", "LC_ALL": "C"},
-        check=False,
-    )
-    if done.returncode:
-        why = os.fsdecode(done.stderr.strip())
-        if "bad object" in why or "not a git repository" in why or "bad revision" in why:
-            raise NotFound("the code of that job is no longer kept", why=why)
-        raise AfieldError("git cannot compare the two", why=why)
-    return done.stdout
+    return diff(cache, workspace, str(first["tree"]), tree)

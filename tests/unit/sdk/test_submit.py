@@ -67,7 +67,6 @@ def test_a_script_runs_where_it_lies(project: Path) -> None:
         ({"preflight": ["nvidia-smi", "-L"]}, "task.preflight", ("nvidia-smi", "-L")),
         ({"env": {"A": "1"}}, "task.variables", (("A", "1"),)),
         ({"env": ["A=1", "B=x=y"]}, "task.variables", (("A", "1"), ("B", "x=y"))),
-        ({"outputs": "*.csv"}, "task.outputs", ("*.csv",)),
         ({"merge": True}, "task.merge", True),
         ({"end": "first"}, "task.end", End.FIRST),
         ({"grace": "30s"}, "task.grace_s", 30.0),
