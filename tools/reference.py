@@ -56,7 +56,8 @@ def _api() -> str:
             rows.append(f"| `{method.upper()} {path}` | {line} |\n")
     return (
         "Served on a Unix socket that only the user can open, with a token.\n"
-        "The whole description: `python -m afield.server --openapi`.\n\n| request | gives |\n|---|---|\n" + "".join(rows)
+        "The whole description: `python -m afield.server --openapi`.\n\n"
+        "| request | gives |\n|---|---|\n" + "".join(rows)
     )
 
 

@@ -4,6 +4,7 @@ It ends when its standard input ends, or when nothing was heard for `SILENCE_S`;
 shepherds and the keeper do not notice.
 """
 
+import gc
 import os
 import select
 import signal
@@ -183,6 +184,7 @@ def main(store):
     from . import folder
 
     stdin, stdout = _take_streams()
+    getattr(gc, "freeze", int)()  # memory that no collection looks through is shared with our forks; PyPy has none
     return Link(folder.paths(store), stdin, stdout).run()
 
 

@@ -25,6 +25,12 @@ class World:
         self.seen = set()  # ended children that were reported and not reaped
         self.subreaper = False
 
+    def act(self, role, arguments, mouth):
+        """Runs an actor in a fork of this process: all that it has of this world is the way to speak to it."""
+        own = World(self.actors)
+        own.mouth = mouth
+        perform(self.actors[role](*arguments), own)
+
 
 def perform(generator, world=None):
     """Runs logic on the real world; its value. An OSError of an effect is raised inside the logic."""

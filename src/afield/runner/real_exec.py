@@ -72,10 +72,9 @@ def _execute(path, words, table):
 def _raise_oom_score():
     """The program goes before the shepherd when memory runs out."""
     try:
-        with open("/proc/self/oom_score_adj", "r+") as file:
-            if int(file.read()) < OOM_SCORE:
-                file.seek(0)
-                file.write(str(OOM_SCORE))
+        descriptor = os.open("/proc/self/oom_score_adj", os.O_RDWR | os.O_CLOEXEC)
+        if int(os.read(descriptor, 32)) < OOM_SCORE:
+            os.pwrite(descriptor, b"%d" % OOM_SCORE, 0)
     except (OSError, ValueError):
         pass  # a wish, not a need
 

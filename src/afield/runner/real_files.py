@@ -10,6 +10,7 @@ NETWORK = (
     "nfs", "nfs4", "cifs", "smb3", "smbfs", "lustre", "gpfs", "beegfs", "ceph", "afs", "glusterfs", "orangefs", "pvfs2",
     "panfs", "ocfs2", "gfs2", "9p", "ncpfs", "fuse.sshfs", "fuse.glusterfs", "fuse.ceph", "fuse.s3fs", "fuse.gcsfuse",
 )  # fmt: skip
+SMALL, LARGE = 1 << 14, 1 << 20
 FALLBACK = "/var/tmp/afield-%d"
 
 _GONE = (errno.ENOENT, errno.ENOTDIR)
@@ -24,19 +25,22 @@ def read(_world, effect):
             return None
         raise
     try:
-        return _all(descriptor, effect.limit)
+        return whole(descriptor, effect.limit)
     finally:
         os.close(descriptor)
 
 
-def _all(descriptor, limit):
+def whole(descriptor, limit):
+    """The bytes of an open file, at most `limit`. Raises OSError."""
     parts = []
+    size = SMALL  # most of what we read; the system gives larger buffers and takes them back one by one
     while limit > 0:
-        part = os.read(descriptor, min(limit, 1 << 20))
+        part = os.read(descriptor, min(limit, size))
         if not part:
             break
         parts.append(part)
         limit -= len(part)
+        size = LARGE
     return b"".join(parts)
 
 

@@ -12,6 +12,9 @@ from .killtree import Row
 
 SUBREAPER = 36  # PR_SET_CHILD_SUBREAPER
 HIGH = 200  # inherited locks go above what scripts use by number
+_HEARD = {signal.SIGCHLD, signal.SIGUSR1, signal.SIGTERM, signal.SIGHUP, signal.SIGINT}
+_CHANGED = _HEARD | {signal.SIGPIPE, signal.SIGXFSZ}  # by us, by Python
+_IGNORED = {n for n in range(1, signal.NSIG) if signal.getsignal(n) == signal.SIG_IGN}  # by who started us, too
 
 
 def program(_world, effect):
@@ -53,11 +56,8 @@ def _leave_unopened(record):
 
 def _forget_signals():
     signal.set_wakeup_fd(-1)
-    for number in range(1, signal.NSIG):
-        try:
-            signal.signal(number, signal.SIG_DFL)
-        except (OSError, ValueError):
-            continue  # KILL, STOP and the numbers that libc keeps for itself
+    for number in _CHANGED | _IGNORED:
+        signal.signal(number, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
 
 
@@ -108,11 +108,7 @@ def _act(world, effect, mouth):
         os.setsid()
         signal.set_wakeup_fd(-1)
         close_all([mouth])
-        own = type(world)(world.actors)
-        own.mouth = mouth
-        from .real import perform  # the interpreter imports us
-
-        perform(world.actors[effect.role](*effect.arguments), own)
+        world.act(effect.role, effect.arguments, mouth)
         status = 0
     finally:
         os._exit(status)
@@ -135,10 +131,8 @@ def tell(world, effect):
 
 def _stat(pid):
     """(parent, session, state, start) of a pid; None when it is gone."""
-    try:
-        with open("/proc/%d/stat" % pid, "rb") as file:
-            text = file.read()
-    except OSError:
+    text = _peep(pid, "stat")
+    if not text:
         return None
     words = text[text.rindex(b")") + 2 :].split()
     return int(words[1]), int(words[3]), words[0].decode("ascii"), int(words[19])
@@ -178,10 +172,15 @@ def _command(pid):
 
 def _peep(pid, name):
     try:
-        with open("/proc/%s/%s" % (pid, name), "rb") as file:
-            return file.read()
+        descriptor = os.open("/proc/%s/%s" % (pid, name), os.O_RDONLY | os.O_CLOEXEC)
     except OSError:
         return b""  # gone, or somebody else's
+    try:
+        return real_files.whole(descriptor, 1 << 24)
+    except OSError:
+        return b""
+    finally:
+        os.close(descriptor)
 
 
 def send_signal(_world, effect):
@@ -285,11 +284,9 @@ _boot = []  # cannot change while we live
 def this(_world, _effect):
     """See effects.Self."""
     pid = os.getpid()
-    try:
-        account = pwd.getpwuid(os.getuid())
-        name, home, shell = account.pw_name, account.pw_dir, account.pw_shell
-    except KeyError:  # containers run under numbers without names
-        name, home, shell = str(os.getuid()), "/", ""
+    if not _account:
+        _account[:] = _look_up()
+    name, home, shell = _account
     found = _stat(pid)
     return {
         "pid": pid,
@@ -300,6 +297,17 @@ def this(_world, _effect):
         "shell": os.environ.get("SHELL") or shell or "/bin/sh",
         "environ": dict(os.environ),
     }
+
+
+def _look_up():
+    try:
+        account = pwd.getpwuid(os.getuid())
+    except KeyError:  # containers run under numbers without names
+        return str(os.getuid()), "/", ""
+    return account.pw_name, account.pw_dir, account.pw_shell
+
+
+_account = []  # asked once: a directory service may be slow
 
 
 def environment_of(_world, effect):

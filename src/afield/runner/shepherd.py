@@ -9,7 +9,7 @@ import traceback
 
 from . import folder, killtree, login, program, stages
 from .case import Case, Over
-from .effects import Drop, Lock, Mkdir, Now, Open, Port, Put, Read, Self, Shut, Size, Subreaper, Tell, Unlink
+from .effects import Drop, Lock, Mkdir, Now, Open, Port, Put, Read, Self, Shut, Size, Subreaper, Tell
 from .watch import Watch
 
 TRACE = "it was started here before"
@@ -149,7 +149,7 @@ def end_early(case, over):
         yield from case.seal(over.by)
         return
     yield from case.final(why=over.why, by=over.by, stage=over.stage)
-    yield Unlink(case.run + "/" + folder.RESERVE)
+    yield from case.done()
 
 
 def _give_up(case, reason):

@@ -7,7 +7,7 @@ effects, and in the keeper its `Wait` and `Sleep` are shared among all attempts.
 from signal import SIGCONT, SIGKILL, SIGTERM
 
 from . import folder, killtree
-from .effects import Children, Ended, Identity, Now, Processes, Put, Reap, Signal, Unlink, Wait
+from .effects import Children, Ended, Identity, Now, Processes, Put, Reap, Signal, Wait
 
 LOOK_S = 1.0
 BEAT_S = 10.0
@@ -296,4 +296,4 @@ class Watch:
         _, mono, _ = yield Now()
         usage = dict(self.usage, seconds=round(mono - self._began, 3))
         yield from self.case.final(why=why, by=by, cause=self.cause, survivors=self.survivors, usage=usage)
-        yield Unlink(self.case.run + "/" + folder.RESERVE)
+        yield from self.case.done()

@@ -52,9 +52,7 @@ async def fingerprints(target: str, config: str | None = None) -> list[HostKey]:
     keys = [key for key in map(_key, lines) if key is not None]
     if not keys:
         last = words.strip().splitlines()
-        raise Unreachable(
-            f"{target} shows no host key", why=last[-1] if last else "", hints=(f"try: ssh {target} true",)
-        )
+        raise Unreachable(f"{target} shows no host key", why=last[-1] if last else "", hints=(f"ssh {target} true",))
     return keys
 
 

@@ -40,7 +40,7 @@ async def explain(target: str, config: str | None, failed: Failed) -> AfieldErro
         return Unreachable(what, why=last, hints=hints, code="ssh-config")
     for sign, why in _NETWORK.items():
         if sign in words.lower():
-            hints = (f"try: ssh {target} true",)
+            hints = (f"ssh {target} true",)
             return Unreachable(f"{target} cannot be reached", why=f"{why} ({last})", hints=hints)
     return _other(target, failed, last)
 
@@ -104,7 +104,7 @@ def _changed(target: str, words: str) -> AfieldError:
 def _other(target: str, failed: Failed, last: str) -> AfieldError:
     if failed.status == SSH_FAILED:
         return Unreachable(
-            f"{target} cannot be reached", why=last or "ssh gave no reason", hints=(f"try: ssh {target} true",)
+            f"{target} cannot be reached", why=last or "ssh gave no reason", hints=(f"ssh {target} true",)
         )
     said = last or _last(failed.output) or f"status {failed.status}"
     return Unreachable(

@@ -131,7 +131,7 @@ def test_the_code_of_jobs_is_compared(project: Path) -> None:
 
 def test_code_that_cannot_be_compared_is_told(project: Path) -> None:
     code = build(["train.py"], {}).body["task"]["code"]
-    with pytest.raises(NotFound, match="no longer kept"):
+    with pytest.raises(NotFound, match="this snapshot is not here"):
         code_diff({**code, "tree": "0" * 39 + "1"}, code)
     with pytest.raises(UsageError, match="two workspaces"):
         code_diff(code, {**code, "workspace": "f" * 16})

@@ -124,7 +124,8 @@ def detached(view: dict[str, Any], as_json: str | None, quiet: bool) -> None:
     print(view["number"])
     if not quiet:
         if view["phase"] == "queued" and view["reason"]:
-            show.say(f"waiting: {show.safe(view['reason'])}; it can start only while this machine is awake")
+            reason = show.safe(view["reason"].removeprefix("waits "))
+            show.say(f"waiting: {reason}; it can start only while this machine is awake")
         show.hint(f"follow: afield logs {view['number']} -f")
 
 
