@@ -77,7 +77,7 @@ def main() -> None:
     (outputs / "model.pickle").write_bytes(pickle.dumps(make_pipeline(scaler, model)))
     picture = ConfusionMatrixDisplay.from_predictions(test_y, guessed, colorbar=False).figure_
     picture.savefig(outputs / "confusion.png", dpi=120)
-    print(f"accuracy {metrics['accuracy']:.2%} after {metrics['seconds']} s; see {outputs}", flush=True)
+    print(f"accuracy {metrics['accuracy']:.2%} after {metrics['seconds']} s", flush=True)
 
 
 if __name__ == "__main__":

@@ -108,7 +108,7 @@ class Printer:
         if head["stage"] == "env" and head["state"] == "done" and self._assumed:
             return
         self._environment = self._environment or head["stage"] == "env"
-        line = stage_line({**head, "text": head.get("text") or self.texts.get(head["stage"], "")})
+        line = stage_line({**head, "text": ", ".join(filter(None, (self.texts.get(head["stage"]), head.get("text"))))})
         if head["state"] == "start":
             self._begin(line)
         else:

@@ -164,12 +164,10 @@ def ago(text: str | None) -> str:
 
 
 def size(count: float) -> str:
-    """Bytes for people, powers of 1000."""
-    for unit in ("B", "kB", "MB", "GB"):
-        if count < 1000:
-            return f"{count:.0f} {unit}" if unit == "B" or count >= 100 else f"{count:.1f} {unit}"
-        count /= 1000
-    return f"{count:.1f} TB"
+    """Bytes for people, in the units of requests."""
+    from afield.model.amount import about_bytes  # --help shows no sizes
+
+    return about_bytes(int(count))
 
 
 def files(count: int) -> str:

@@ -102,6 +102,7 @@ class Controller:
         job = self._find(number)
         if job.decided is None and job.goal is Goal.RUN:
             await self.record(ev.GoalSet(job.number, Goal.STOP, by))
+        self._hurry(job)
         return self._view(self._find(number))
 
     async def release_job(self, number: int, by: str) -> views.View:
@@ -165,7 +166,7 @@ class Controller:
 
     async def follow(self, number: int, cursors: dict[str, int], *, follow_on: bool = True) -> AsyncIterator[Frame]:
         """News and output of a job from cursors until its end."""
-        self._find(number)
+        self._hurry(self._find(number))
         sources = Sources(self._find, self._view, self._watch)
         async for frame in follow(sources, self._news, JobNumber(number), cursors, stay=follow_on):
             yield frame
@@ -277,6 +278,13 @@ class Controller:
                 self._news.tell(number)
         busy = any(j.decided is None for j in self.world.jobs.values()) or bool(self._news.followed)
         self.idle_since = None if busy else (self.idle_since or time.monotonic())
+
+    def _hurry(self, job: Job) -> None:
+        """Somebody waits for news of a job: reach its nodes now rather than at the next try."""
+        for name in job.live.nodes if job.live else ():
+            session = self.fleet.find(name)
+            if session is not None and not session.up:
+                session.hurry()
 
     def _find(self, number: int) -> Job:
         job = self.world.jobs.get(JobNumber(number)) or self.store.job(JobNumber(number))

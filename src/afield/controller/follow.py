@@ -73,7 +73,8 @@ async def follow(
         while True:
             changed.clear()
             job = sources.job(number)
-            if not busy or job is not seen.job:
+            stages = tuple(sources.watch.stages(job.last.id)) if job.last else ()
+            if not busy or job is not seen.job or stages != seen.stages:
                 for frame in _news(sources, job, seen):
                     yield frame
             busy = False

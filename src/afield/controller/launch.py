@@ -46,16 +46,18 @@ class Launcher:
         cursors = self.watch.cursors(attempt.id, session.name)
         began = time.monotonic()
         reply, _ = await link.call("launch", spec=body, watch=cursors)
+        sent = "nothing to send"
         for _ in range(SENDS):
             if reply["state"] != "need":
                 break
+            sent = "sent what differs" if reply["have"] else "sent whole"
             async with self._sent(job, attempt, link, reply["have"]):
                 reply, _ = await link.call("launch", spec=body, watch=cursors)
         if reply["state"] == "need":
             raise SetupFailed(
                 f"node {session.name} does not keep the code of job {job.number}", why="it was sent three times"
             )
-        self._synced(job, attempt, began)
+        self._synced(job, attempt, began, sent)
         if "facts" in reply:
             self.watch.answered(attempt.id, session.name, reply["facts"])
         return reply
@@ -67,9 +69,9 @@ class Launcher:
         self.watch.stage(attempt.id, Stage("sync", "start"))
         return send.holding(link, self.cache, code.workspace, code.tree, have)
 
-    def _synced(self, job: Job, attempt: Attempt, began: float) -> None:
+    def _synced(self, job: Job, attempt: Attempt, began: float, sent: str) -> None:
         if job.task.code is not None:
-            self.watch.stage(attempt.id, Stage("sync", "done", seconds=time.monotonic() - began))
+            self.watch.stage(attempt.id, Stage("sync", "done", sent, seconds=time.monotonic() - began))
 
 
 def machine_line(job: Job, attempt: Attempt) -> Stage:
@@ -77,5 +79,5 @@ def machine_line(job: Job, attempt: Attempt) -> Stage:
     names: dict[NodeName, int] = {}
     for placement in attempt.placements:
         names[placement.node] = names.get(placement.node, 0) + len(placement.devices)
-    text = ", ".join(f"{n} ({d} devices)" if d else str(n) for n, d in names.items())
+    text = ", ".join(f"{n} ({d} device{'s' * (d > 1)})" if d else str(n) for n, d in names.items())
     return Stage("machine", "done", text, seconds=max(0.0, attempt.placed_at - job.submitted_at))

@@ -15,7 +15,7 @@ from afield.transport.link import Link
 from afield.transport.port import Transport
 
 FIRST_RETRY_S = 0.5
-LAST_RETRY_S = 60.0
+LAST_RETRY_S = 10.0
 PROBE_S = 60.0
 """How old the facts of a node may get while its link is open."""
 
@@ -69,6 +69,10 @@ class Session:
     def up(self) -> bool:
         """Whether the node can be asked now."""
         return self._up.is_set()
+
+    def hurry(self) -> None:
+        """Somebody waits for this node: try again now."""
+        self._hurry.set()
 
     async def link(self) -> Link:
         """The open link, waiting for it as long as it takes."""

@@ -16,11 +16,13 @@ from afield.model.task import EnvironmentKind
 GATE_S = 120.0
 
 
-def peer_address(node: Node) -> str:
-    """What the other processes of a job call a node."""
+def peer_address(node: Node, *, alone: bool = False) -> str:
+    """What the other processes of a job call a node; `alone` says that they are all on it."""
     if node.address:
         return node.address
-    return "127.0.0.1" if node.backend == "local" else node.target.rpartition("@")[2] or str(node.name)
+    if node.backend == "local":
+        return "127.0.0.1" if alone else dict(node.facts).get("host", "127.0.0.1")
+    return node.target.rpartition("@")[2] or str(node.name)
 
 
 def spec(store: str, job: Job, attempt: Attempt, node: NodeName, nodes: Mapping[NodeName, Node]) -> dict[str, Any]:
@@ -94,10 +96,11 @@ def _process(job: Job, attempt: Attempt, placement: Placement, shared: Mapping[s
 def _shared_variables(job: Job, attempt: Attempt, nodes: Mapping[NodeName, Node]) -> dict[str, str]:
     groups: dict[int, int] = {}
     shared: dict[str, str] = {}
+    alone = len(attempt.nodes) == 1
     for p in attempt.placements:
         groups[p.group] = groups.get(p.group, 0) + 1
         node = nodes.get(p.node)
-        shared[f"HOST_GROUP{p.group}_PROCESS{p.index}"] = peer_address(node) if node else str(p.node)
+        shared[f"HOST_GROUP{p.group}_PROCESS{p.index}"] = peer_address(node, alone=alone) if node else str(p.node)
     for group, count in groups.items():
         shared[f"NUM_PROCESSES_GROUP{group}"] = str(count)
     shared["NUM_GROUPS"] = str(len(groups))

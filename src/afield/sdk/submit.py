@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -48,6 +49,8 @@ def build_all(
     root, place = find_root(folder or Path.cwd())
     settings = load(root, {name: value for name, value in options.items() if name != BIG})
     found = _environments(commands, settings, root, place)
+    for argv in commands:
+        _check_script(argv, root / place, settings)
     snapshot = take(root, cache=Path(Folders().cache), folder=place, big=bool(options.get(BIG)))
     shared = _shared(settings, snapshot)
     built = []
@@ -83,7 +86,7 @@ def describe() -> list[str]:
     found = detect(root, place, (), python=known.python, choice=known.environment)
     return [
         f"workspace {root}" + (f", here {place}" if place else ""),
-        f"{snapshot.files} files, {about_bytes(snapshot.bytes)}" + (f"; largest: {largest}" if largest else ""),
+        _code_line(snapshot) + (f"; largest: {largest}" if largest else ""),
         f"env: {found.line}",
         *_left_out(snapshot),
     ]
@@ -140,9 +143,22 @@ def _words(argv: Sequence[str], found: Found) -> list[str]:
 
 
 def _code_line(snapshot: Snapshot) -> str:
-    if snapshot.first:
-        return f"{snapshot.files:,} files, {about_bytes(snapshot.bytes)}"
-    return f"{snapshot.changed:,} of {snapshot.files:,} files changed"
+    return f"{snapshot.files:,} file{'s' * (snapshot.files != 1)}, {about_bytes(snapshot.bytes)}"
+
+
+def _check_script(argv: Sequence[str], here: Path, settings: Settings) -> None:
+    """Refuse what can only fail on the node: a missing .py file (unless a setup may make it), a line as one word."""
+    word = argv[0]
+    if settings.setup or (here / word).exists():
+        return
+    if word.endswith(".py"):
+        raise UsageError(f"there is no file {word} here", why=f"looked in {here}")
+    if " " in word and len(argv) == 1:
+        raise UsageError(
+            f"{word!r} is one word",
+            why="no program has that name",
+            hints=[f"afield run -- bash -c {shlex.quote(word)}"],
+        )
 
 
 def _left_out(snapshot: Snapshot) -> list[str]:

@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from afield.cli import context, show
+from afield.cli.follow import exit_status
 from afield.cli.verbs.ps import state
 
 ENVIRONMENTS = {"none": "none: what the node has", "plain": "plain: the node's python3"}
@@ -50,7 +51,7 @@ def _rows(view: dict[str, Any]) -> list[tuple[str, str]]:
     if view["ended_at"]:
         rows.append(("ended", f"{view['ended_at']} ({show.ago(view['ended_at'])})"))
     if view["exit_status"] is not None:
-        rows.append(("exit", str(view["exit_status"])))
+        rows.append(("exit", str(exit_status(view))))
     return rows
 
 
