@@ -16,6 +16,7 @@ from afield.testing.waiting import wait_until
 from bench.measure import Figure, first_line, make_project, quiet, seconds
 
 ROUNDS = 7
+SPARES = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +118,10 @@ def _again(hand: ByHand, sandbox: Sandbox, host: Host, run: list[str]) -> Iterat
 
 
 def _settle(host: Host) -> None:
-    """Wait until the spares of the node are made."""
+    """Wait until the spares of the node are made: an index is written when its copy is whole."""
+    workspaces = ".afield/s/*/w/*"
     wait_until(
-        lambda: len([p for p in host.home.glob(".afield/s/*/w/*/spare.*") if p.suffix != ".index"]) >= 2, within_s=60
+        lambda: len(list(host.home.glob(f"{workspaces}/spare.*.index"))) == SPARES,
+        within_s=60,
+        show=lambda: sorted(path.name for path in host.home.glob(f"{workspaces}/*")),
     )

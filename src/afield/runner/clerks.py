@@ -134,7 +134,8 @@ class Clerk:
         self._closed()
 
     def kill(self):
-        """End it now."""
+        """End it now; its word that it is done may still be on the way."""
+        self.last = True
         if self._status is None:
             os.kill(self.pid, signal.SIGKILL)
 

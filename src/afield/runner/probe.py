@@ -1,4 +1,4 @@
-"""What this node has and how it is: facts for placement and for people. Runs in a fork of the link."""
+"""What this node has and how it is: facts for placement and for people. Runs in a clerk of the link."""
 
 import os
 import time

@@ -272,10 +272,14 @@ def reap(world, effect):
 def now(_world, _effect):
     """See effects.Now. AFIELD_BOOT_FILE stands for the kernel's file where a test plays a reboot."""
     other = os.environ.get("AFIELD_BOOT_FILE")
-    if other or not _boot:
-        with open(other or "/proc/sys/kernel/random/boot_id") as file:
-            _boot[:] = [file.read().strip()]
-    return time.time(), time.monotonic(), _boot[0]
+    if not other and not _boot:
+        _boot.append(_line("/proc/sys/kernel/random/boot_id"))
+    return time.time(), time.monotonic(), _line(other) if other else _boot[0]
+
+
+def _line(path):
+    with open(path) as file:
+        return file.read().strip()
 
 
 _boot = []  # cannot change while we live

@@ -198,14 +198,15 @@ def _asking(paths):
     def ask(head):
         from .door import connect
 
-        client = connect(paths, _version())
-        try:
-            return client.request(head)
-        finally:
-            client.close()
+        if not _keeper:
+            _keeper.append(connect(paths, _version()))
+        return _keeper[0].request(head)
         yield
 
     return ask
+
+
+_keeper = []  # a clerk's connection; a request over one that broke makes a new one
 
 
 def _seal(paths, head):
