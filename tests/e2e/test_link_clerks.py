@@ -13,7 +13,7 @@ import pytest
 
 from afield.errors import AfieldError
 from afield.runner.clerks import IDLE
-from afield.testing.processes import command_line, has_variable, running
+from afield.testing.processes import has_variable, running
 from afield.transport.local import Local
 
 pytestmark = pytest.mark.anyio
@@ -34,10 +34,9 @@ async def link(sandbox):
 
 
 def clerks(sandbox) -> set[int]:
-    """The children of the sandbox's links that are links themselves."""
-    mine = [p for p in running() if has_variable(p, "AFIELD_SANDBOX", sandbox.id) and "afield-ready" in command_line(p)]
-    links = {process.pid for process in mine}
-    return {process.pid for process in mine if process.parent in links}
+    """The clerks of the sandbox's links; one that is being killed counts until all that it held open is closed."""
+    links = {p.pid for p in running() if p.name == "afield-link" and has_variable(p, "AFIELD_SANDBOX", sandbox.id)}
+    return {process.pid for process in running() if process.name == "afield-clerk" and process.parent in links}
 
 
 async def until(condition: Callable[[], bool], state: Callable[[], object]) -> None:

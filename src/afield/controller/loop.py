@@ -15,7 +15,7 @@ from afield.controller.fleet import Fleet
 from afield.controller.launch import machine_line
 from afield.controller.settle import Order, assess, concluded
 from afield.controller.watch import Watch
-from afield.errors import StoreRefused
+from afield.errors import IllegalMove, StoreRefused
 from afield.model import action as act
 from afield.model import event as ev
 from afield.model.attempt import Attempt, State
@@ -112,11 +112,19 @@ class Loop:
             if attempt.live and attempt.state is not State.PLACED:
                 tracker = self._hands.watch.tracker(id)
                 found = assess(attempt, job.task.end, tracker.known, tracker.broken)
-                events += concluded(job, [self._quoted(e) for e in found.events])
+                events += self._concluded(job, found.events)
                 for order in found.orders:
                     self._hands.effects.order(job, attempt, order, self._fields(attempt, order))
         if events:
             await self._hands.record(*events)
+
+    def _concluded(self, job: Job, found: list[ev.Event]) -> list[ev.Event]:
+        """What follows from what was found; a bug in one job's story must not hold up all others."""
+        try:
+            return concluded(job, [self._quoted(e) for e in found])
+        except IllegalMove:
+            log.exception("job %d: what its nodes say does not fit what is known", job.number)
+            return []
 
     def _as_events(self, action: act.Action) -> list[ev.Event]:
         match action:

@@ -64,7 +64,7 @@ def assess(attempt: Attempt, end: End, known: Mapping[NodeName, Facts], broken: 
         if attempt.started_at is None and _all_started(attempt, known) and "setup_failed" not in words.values():
             result.events.append(AttemptStarted(attempt.id))
         ending = _ending(attempt, words, known)
-        if broken and isinstance(ending, NeverStarted):
+        if broken and isinstance(ending, NeverStarted) and attempt.started_at is None:
             ending = PrepareFailed(attempt.id, stage="sync", detail=broken)
         result.events.append(ending)
     elif attempt.started_at is None and _all_started(attempt, known):

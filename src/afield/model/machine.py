@@ -39,6 +39,7 @@ TABLE: dict[tuple[State, str], State] = {
     (S.RUNNING, "started"): S.RUNNING,
     (S.RUNNING, "exited"): S.ENDED,
     (S.RUNNING, "stop_ordered"): S.STOPPING,
+    (S.RUNNING, "never_started"): S.ENDED,
     (S.RUNNING, "gone"): S.ENDED,
     (S.STOPPING, "prepare_started"): S.STOPPING,
     (S.STOPPING, "prepare_failed"): S.ENDED,
@@ -48,7 +49,11 @@ TABLE: dict[tuple[State, str], State] = {
     (S.STOPPING, "never_started"): S.ENDED,
     (S.STOPPING, "gone"): S.ENDED,
 }
-"""An observation may skip states (a short program is over before its start was seen), never go back."""
+"""An observation may skip states (a short program is over before its start was seen), never go back.
+
+A running attempt may turn out never to have started: its start was on the disk, the shepherd died before it opened the
+gate, and the program left behind it without a step.
+"""
 
 BY_WHY = {
     Why.USER: Outcome.STOPPED,
@@ -227,7 +232,7 @@ def _by_order(attempt: Attempt, exits: Sequence[Exited], otherwise: Outcome) -> 
 def _never_started(world: World, e: ev.NeverStarted, at: float) -> None:
     def change(a: Attempt) -> Attempt:
         outcome = _by_order(a, (), Outcome.NEVER_STARTED)
-        return _end(move(a, "never_started", at), outcome, at, detail=e.evidence)
+        return _end(move(a, "never_started", at), outcome, at, detail=e.evidence, started_at=None)
 
     _on_attempt(world, e.attempt, change)
 

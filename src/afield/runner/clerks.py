@@ -12,6 +12,7 @@ import sys
 
 from . import wire
 from .child import Pipe, detach, ends
+from .real_process import call_it
 
 IDLE = 4
 DONE = "done"
@@ -183,6 +184,7 @@ def _live(work, requests, out):
     status = 1
     try:
         getattr(gc, "freeze", int)()  # what the link had is never looked through, and so never copied; PyPy has none
+        call_it("clerk")
         detach((requests, out))
         signal.signal(signal.SIGPIPE, signal.SIG_IGN)
         decoder = wire.Decoder()

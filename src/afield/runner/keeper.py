@@ -6,7 +6,7 @@ It owns no truth. Killed, it is started again at the next contact; its shepherds
 import traceback
 from signal import SIGUSR1
 
-from . import folder, killtree, real, verdict
+from . import folder, killtree, real, real_process, verdict
 from .adopt import Care
 from .door import connect
 from .effects import (
@@ -321,6 +321,7 @@ class Keeper:
 def main(argv):
     """The keeper's process: argv is ROOT RUNROOT STORE DIGEST."""
     root, runroot, store, digest = argv
+    real_process.call_it("keeper")
     paths = folder.Paths(store, root, runroot)
     world = real.World({"shepherd": shepherd})
     try:

@@ -13,6 +13,7 @@ import time
 from . import wire
 from .follow import Follower
 from .outlet import Outlet
+from .real_process import call_it
 from .verbs import Verbs, trouble
 
 SILENCE_S = 90.0
@@ -183,6 +184,7 @@ def main(store):
     """Be the link of a store on standard input and output until the controller leaves; the exit status."""
     from . import folder
 
+    call_it("link")
     stdin, stdout = _take_streams()
     getattr(gc, "freeze", int)()  # memory that no collection looks through is shared with our forks; PyPy has none
     return Link(folder.paths(store), stdin, stdout).run()

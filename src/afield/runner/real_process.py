@@ -32,6 +32,7 @@ def _become(effect, entrance):
     """The child of `program`: never returns."""
     try:
         os.setsid()
+        call_it("gate")
         _forget_signals()
         real_exec.streams(effect.out, effect.err)
         keep = [real_exec.lift(handle, HIGH) for handle in effect.inherit]
@@ -106,6 +107,7 @@ def _act(world, effect, mouth):
     status = 70
     try:
         os.setsid()
+        call_it(effect.role)
         signal.set_wakeup_fd(-1)
         close_all([mouth])
         world.act(effect.role, effect.arguments, mouth)
@@ -267,6 +269,13 @@ def reap(world, effect):
 
 
 # ---- this process ----------------------------------------------------------------------------------------------------
+
+
+def call_it(role):
+    """Names this process for `ps`, `top` and `pgrep`: afield-link, -clerk, -keeper, -shepherd, -gate."""
+    descriptor = os.open("/proc/self/comm", os.O_WRONLY | os.O_CLOEXEC)
+    os.write(descriptor, b"afield-" + role.encode("ascii"))
+    os.close(descriptor)
 
 
 def now(_world, _effect):

@@ -65,6 +65,7 @@ MOVES = [
     (X, LATE, E, Outcome.TIMED_OUT),
     (X, STOP, S, None),
     (X, STARTED, X, None),
+    (X, NEVER, E, Outcome.NEVER_STARTED),
     (X, LOST, E, Outcome.LOST),
     (X, PREEMPTED, E, Outcome.PREEMPTED),
     (S, STOPPED, E, Outcome.STOPPED),
@@ -89,11 +90,16 @@ def test_moves(state: State, event: ev.Event, after: State, outcome: Outcome | N
     assert told.job(1).phase is not Phase.QUEUED or not attempt.live
 
 
-@pytest.mark.parametrize("event", [FAILED, NEVER])
-def test_what_runs_cannot_have_failed_to_start(event: ev.Event) -> None:
+def test_what_left_behind_a_closed_gate_was_never_started() -> None:
+    told = story(State.RUNNING)
+    told.tell(NEVER)
+    assert told.job(1).attempts[0].started_at is None
+
+
+def test_what_runs_cannot_have_failed_to_be_prepared() -> None:
     told = story(State.RUNNING)
     with pytest.raises(IllegalMove) as caught:
-        told.tell(event)
+        told.tell(FAILED)
     assert all(word in caught.value.why for word in ("placed", "prepare_started", "started"))
 
 
