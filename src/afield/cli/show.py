@@ -33,6 +33,7 @@ PHASE_COLOURS = {
     "unreachable": RED,
     "needs_login": YELLOW,
     "draining": YELLOW,
+    "drained": YELLOW,
 }
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from signal import SIGKILL
 from typing import Any
 
 from afield.model.attempt import Attempt, Exited, State, Why
@@ -122,7 +123,19 @@ def _all_started(attempt: Attempt, known: Mapping[NodeName, Facts]) -> bool:
 
 def exits(facts: Facts) -> list[Exited]:
     """How the processes in one folder ended, as far as that is recorded."""
-    return [Exited(rank=e["rank"], code=e["code"], signal=e["signal"]) for e in verdict.exits(dict(facts))]
+    return [Exited(e["rank"], e["code"], e["signal"], evidence(e)) for e in verdict.exits(dict(facts))]
+
+
+def evidence(ended: Facts) -> str:
+    """What is known of a SIGKILL that was not ours: never a guess told as a fact."""
+    kills = ended.get("oom")
+    if ended.get("signal") != SIGKILL or kills is None:
+        return ""
+    if not kills["count"]:
+        return "not by afield, and not by the kernel for want of memory"
+    where = "in its control group" if kills["of"] == "group" else "on its node"
+    times = "once" if kills["count"] == 1 else f"{kills['count']} times"
+    return f"while it ran, the kernel killed for want of memory {times} {where}"
 
 
 def _ending(attempt: Attempt, words: Mapping[NodeName, str], known: Mapping[NodeName, Facts]) -> Event:
@@ -161,8 +174,8 @@ def _setup_failed(attempt: Attempt, words: Mapping[NodeName, str], known: Mappin
     node = next(n for n, w in words.items() if w == "setup_failed")
     stage = (known[node].get("final") or {}).get("stage") or "setup"
     ended = (known[node].get("stages", {}).get(stage) or {}).get("exit") or {}
-    status = f"exit code {ended['code']}" if ended.get("code") is not None else f"signal {ended.get('signal')}"
-    return PrepareFailed(attempt.id, stage=stage, detail=f"{status} on {node}")
+    how = Exited(rank=0, code=ended.get("code"), signal=ended.get("signal"), evidence=evidence(ended)).how
+    return PrepareFailed(attempt.id, stage=stage, detail=f"{how} on {node}")
 
 
 def concluded(job: Job, events: list[Event]) -> list[Event]:

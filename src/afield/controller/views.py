@@ -10,7 +10,7 @@ from typing import Any
 from afield.errors import NotFound
 from afield.model.attempt import Attempt, Outcome
 from afield.model.job import Job
-from afield.model.node import Node
+from afield.model.node import Health, Node
 from afield.model.request import format as format_request
 from afield.model.world import World
 from afield.plan.explain import explain
@@ -79,7 +79,10 @@ def attempt_view(attempt: Attempt) -> View:
         "placed_at": iso(attempt.placed_at),
         "started_at": iso(attempt.started_at),
         "ended_at": iso(attempt.ended_at),
-        "exits": [{"rank": e.rank, "code": e.code, "signal": e.signal, "status": e.status} for e in attempt.exits],
+        "exits": [
+            {"rank": e.rank, "code": e.code, "signal": e.signal, "status": e.status, "how": e.how}
+            for e in attempt.exits
+        ],
         "cause": attempt.cause,
         "detail": attempt.detail,
         "survivors": list(attempt.survivors),
@@ -119,20 +122,20 @@ def _failure(attempt: Attempt) -> str:
     exited = exits.get(attempt.cause) if attempt.cause is not None else None
     if exited is None:
         return attempt.detail
-    how = f"exit code {exited.code}" if exited.code is not None else f"killed by signal {exited.signal}"
-    return how if len(attempt.exits) < 2 else f"process {exited.rank}: {how}"
+    return exited.how if len(attempt.exits) < 2 else f"process {exited.rank}: {exited.how}"
 
 
 def node_view(node: Node, world: World) -> View:
     """A node as JSON."""
     holders = {d: a.id.job for a in world.live() for p in a.placements if p.node == node.name for d in p.devices}
+    jobs = sorted({int(a.id.job) for a in world.live() if node.name in a.nodes})
     return {
         "name": str(node.name),
         "backend": node.backend,
         "target": node.target,
         "address": node.address,
         "slice": node.slice,
-        "health": "draining" if node.drained else str(node.health),
+        "health": _health(node, busy=bool(jobs)),
         "detail": node.detail,
         "hints": list(node.hints),
         "cpu": node.capacity.cpu,
@@ -150,12 +153,19 @@ def node_view(node: Node, world: World) -> View:
             for d in node_devices(node)
         ],
         "declared": ",".join(f"{count}:{model}" for model, count in node.declared),
-        "jobs": sorted({int(a.id.job) for a in world.live() if node.name in a.nodes}),
+        "jobs": jobs,
         "facts": dict(node.facts),
         "seen_at": iso(node.seen_at),
         "silent_since": iso(node.silent_since),
         "drained": node.drained,
     }
+
+
+def _health(node: Node, *, busy: bool) -> str:
+    """A node that takes no jobs is drained once it has none; one that cannot be reached is that first of all."""
+    if not node.drained or node.health is not Health.READY:
+        return str(node.health)
+    return "draining" if busy else "drained"
 
 
 def unknown_node(name: str, known: list[str]) -> NotFound:
@@ -164,5 +174,5 @@ def unknown_node(name: str, known: list[str]) -> NotFound:
     return NotFound(
         f"there is no node {name}",
         why=f"known: {', '.join(sorted(known))}",
-        hints=[f"did you mean {near[0]}?"] if near else [f"afield node add {name}"],
+        hints=[f"did you mean {near[0]}?"] if near else ["afield node ls"],
     )

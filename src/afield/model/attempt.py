@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -56,13 +57,25 @@ class Placement:
     disk_bytes: int = 0
 
 
+def signal_name(number: int | None) -> str:
+    """SIGSEGV for 11; "signal 40" where the number has no name."""
+    try:
+        return signal.Signals(number or 0).name
+    except ValueError:
+        return f"signal {number}"
+
+
 @dataclass(frozen=True, slots=True)
 class Exited:
-    """How one process ended: an exit code, or the signal that killed it."""
+    """How one process ended: an exit code, or the signal that killed it.
+
+    `evidence` says, for a signal that nobody here sent, what the node knows of its origin.
+    """
 
     rank: int
     code: int | None = None
     signal: int | None = None
+    evidence: str = ""
 
     @property
     def status(self) -> int:
@@ -70,6 +83,14 @@ class Exited:
         if self.code is not None:
             return self.code
         return 128 + (self.signal or 0)
+
+    @property
+    def how(self) -> str:
+        """In words: the exit code, or the signal by its name."""
+        if self.code is not None:
+            return f"exit code {self.code}"
+        said = f"killed by {signal_name(self.signal)}"
+        return f"{said}; {self.evidence}" if self.evidence else said
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
-from afield.model.ids import JobNumber
+from afield.model.ids import JobNumber, NodeName
 from afield.model.job import Goal, Job
 from afield.model.node import Health, Node
+from afield.model.request import ANY_MODEL, ProcessGroup, format_group
 from afield.model.request import format as format_request
-from afield.model.request import format_group
 from afield.model.world import World
 from afield.plan.fit import fit, shape
-from afield.plan.free import Offer, Room, allowed, node_devices, usable
+from afield.plan.free import Offer, Room, Slot, allowed, node_devices, usable
 from afield.plan.order import Line, Share, equal, line
 from afield.plan.place import Misfit, place
 from afield.plan.possible import SHOWN, has, impossible, parts
@@ -95,8 +95,9 @@ class Explainer:
             return None
         mine = [n for n in self.world.nodes.values() if n.health is not Health.GONE and allowed(job.nodes, n)]
         away = [n for n in mine if not usable(n) or n.slice in self._idle.broken]
+        busy = {name for attempt in self.world.live() for name in attempt.nodes}
         strangers = [text for n in mine if usable(n) for text in _strangers(n)]
-        states = [_state(n) for n in away]
+        states = [_state(n, busy) for n in away]
         if len(away) == len(mine):
             reason = f"no node is ready: {_listed(states)}" if len(mine) > 1 else states[0]
         else:
@@ -105,26 +106,23 @@ class Explainer:
         hints = tuple(dict.fromkeys(h for n in away for h in n.hints))
         return Explanation(
             reason,
-            binds=tuple(states) or (self._missing(job, self._idle),),
+            binds=tuple(states) or (self._missing(job, self._idle)[0],),
             held_by=tuple(strangers),
             would_start=(*(_cure(n) for n in away), *hints, *(f"{s} ends" for s in strangers)),
-            lines=tuple(f"{_state(n)}{': ' + n.detail if n.detail else ''}" for n in away),
+            lines=tuple(_told(n) for n in away if n.detail),
         )
 
     def _all_held(self, job: Job) -> Explanation | None:
         room = self._now()
         if self._fits(job, room):
             return None
-        missing = self._missing(job, room)
-        held = [(s, j) for s, j in room.holders() if allowed(job.nodes, s.node)]
+        missing, part = self._missing(job, room)
+        held = self._holding(job, room, part)
         jobs = sorted({j for _, j in held})
         who = _listed([f"job {j}" for j in jobs]) or "others"
         strangers = [t for s in room.slots.values() if allowed(job.nodes, s.node) for t in _strangers(s.node)]
-        lines = [
-            f"{s.name} has {has(s.node)}; held by {_listed([f'job {j}' for j in sorted(s.holders)])}"
-            for s in room.slots.values()
-            if s.holders and allowed(job.nodes, s.node)
-        ]
+        by_slot = {s.name: [f"job {j}" for t, j in held if t is s] for s, _ in held}
+        lines = [f"{name} has {has(room.slots[name].node)}; held by {_listed(by)}" for name, by in by_slot.items()]
         return Explanation(
             f"waits for {missing}, held by {who}",
             binds=(missing,),
@@ -132,17 +130,40 @@ class Explainer:
             lines=tuple(lines),
         )
 
-    def _missing(self, job: Job, room: Room) -> str:
-        """The smallest part of the request that does not fit into a room."""
+    def _holding(self, job: Job, room: Room, part: ProcessGroup | None) -> list[tuple[Slot, JobNumber]]:
+        """Who holds some of what a part of the request needs, on the nodes that the job may use."""
+        held = [(s, j) for s, j in room.holders() if allowed(job.nodes, s.node)]
+        if part is None:
+            return held
+        return [(s, j) for s, j in held if s.node.slice or self._has_some(j, s, part)] or held
+
+    def _has_some(self, holder: JobNumber, slot: Slot, part: ProcessGroup) -> bool:
+        live = self.world.jobs[holder].live
+        models = {d.id: d.model.lower() for d in node_devices(slot.node)}
+        wanted = {ask.model for ask in part.devices}
+        for held in live.placements if live is not None else ():
+            if held.node != slot.name:
+                continue
+            if any(ANY_MODEL in wanted or models.get(d) in wanted for d in held.devices):
+                return True
+            if (part.cpu and held.cpu) or (part.memory_bytes and held.memory_bytes):
+                return True
+            if part.disk_bytes and held.disk_bytes:
+                return True
+        return False
+
+    def _missing(self, job: Job, room: Room) -> tuple[str, ProcessGroup | None]:
+        """The smallest part of the request that does not fit into a room, in words and as a request of its own."""
         offers = room.offers(job.nodes)
         groups = shape(job.request.groups)
         for group in groups:
             one = replace(group, count=1)
             if fit((one,), offers).found is None:
-                return next((text for part, text in parts(one) if fit((part,), offers).found is None), "") or (
-                    "room for a process" if not group.devices and group.cpu is None else format_group(one)
-                )
-        return ",".join(format_group(g) for g in groups)
+                for part, text in parts(one):
+                    if fit((part,), offers).found is None:
+                        return text, part
+                return "room for a process" if not group.devices and group.cpu is None else format_group(one), None
+        return ",".join(format_group(g) for g in groups), groups[0] if len(groups) == 1 else None
 
     # the job's own place in line
 
@@ -196,7 +217,8 @@ class Explainer:
 
     def _would_start(self, job: Job) -> tuple[str, ...]:
         """Which jobs' end would make room."""
-        holders = sorted({j for s, j in self._now().holders() if allowed(job.nodes, s.node)})
+        room = self._now()
+        holders = sorted({j for _, j in self._holding(job, room, self._missing(job, room)[1])})
         enough = [j for j in holders[:TRIED] if self._fits(job, Room.now(self.world, frozenset({j})))]
         if enough:
             return tuple(f"job {j} ends" for j in enough)
@@ -253,9 +275,14 @@ def _takes(offer: Offer, job: Job) -> bool:
     return any(fit((replace(g, count=1),), [offer]).found is not None for g in shape(job.request.groups))
 
 
-def _state(node: Node) -> str:
+def _told(node: Node) -> str:
+    """What a node last said of itself; its own words often begin with its name."""
+    return node.detail if node.name in node.detail else f"{node.name}: {node.detail}"
+
+
+def _state(node: Node, busy: Container[NodeName]) -> str:
     if node.health is Health.READY and node.drained:
-        return f"{node.name} is drained"
+        return f"{node.name} is {'draining' if node.name in busy else 'drained'}"
     words = {
         Health.NEW: "has not answered yet",
         Health.READY: f"waits for the other nodes of slice {node.slice}",

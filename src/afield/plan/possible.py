@@ -8,7 +8,7 @@ from dataclasses import replace
 from afield.errors import AfieldError, NothingFits
 from afield.model.amount import about_bytes, format_cpu
 from afield.model.node import Health, Node
-from afield.model.request import ANY_MODEL, DeviceAsk, ProcessGroup, Request, format_device, format_group
+from afield.model.request import ANY_MODEL, DeviceAsk, ProcessGroup, Request, format_group
 from afield.model.world import World
 from afield.plan.fit import fit, shape
 from afield.plan.free import ON_DEMAND, Offer, Room, allowed, node_devices
@@ -53,7 +53,7 @@ def _refusal(groups: tuple[ProcessGroup, ...], offers: list[Offer], nodes: list[
         one = replace(group, count=1)
         if not _holds(one, offers):
             part = next((text for alone, text in parts(one) if not _holds(alone, offers)), "")
-            what = f"no node has {part}" if part else f"no node has all of {format_group(one)}"
+            what = f"no node has {_any(part)}" if part else f"no node has all of {format_group(one)}"
             return NothingFits(what, why=why, hints=_hints(group, nodes))
         if fit((group,), offers).found is None:
             what = f"the nodes together cannot hold {format_group(group)}"
@@ -63,18 +63,27 @@ def _refusal(groups: tuple[ProcessGroup, ...], offers: list[Offer], nodes: list[
 
 
 def parts(group: ProcessGroup) -> list[tuple[ProcessGroup, str]]:
-    """Each item of a process as a request of its own, and as text."""
-    found = [(ProcessGroup(devices=(ask,)), format_device(ask)) for ask in group.devices]
+    """Each item of a process as a request of its own, and in words."""
+    found = [(ProcessGroup(devices=(ask,)), _devices(ask)) for ask in group.devices]
     if len(group.devices) > 1:
         total = sum(ask.count for ask in group.devices)
         found.append((ProcessGroup(devices=(DeviceAsk(ANY_MODEL, total),)), f"{total} devices"))
     if group.cpu is not None:
-        found.append((ProcessGroup(cpu=group.cpu), f"cpu={format_cpu(group.cpu)}"))
+        found.append((ProcessGroup(cpu=group.cpu), f"{format_cpu(group.cpu)} cores"))
     if group.memory_bytes:
-        found.append((ProcessGroup(memory_bytes=group.memory_bytes), f"mem={about_bytes(group.memory_bytes)}"))
+        found.append((ProcessGroup(memory_bytes=group.memory_bytes), f"{about_bytes(group.memory_bytes)} memory"))
     if group.disk_bytes:
-        found.append((ProcessGroup(disk_bytes=group.disk_bytes), f"disk={about_bytes(group.disk_bytes)}"))
+        found.append((ProcessGroup(disk_bytes=group.disk_bytes), f"{about_bytes(group.disk_bytes)} free disk"))
     return found
+
+
+def _devices(ask: DeviceAsk) -> str:
+    return f"{ask.count} {ask.model}" + ("s" if ask.model == ANY_MODEL and ask.count > 1 else "")
+
+
+def _any(part: str) -> str:
+    """After "no node has"."""
+    return f"any {part[2:]}" if part.startswith("1 ") and not part.endswith(" cores") else part
 
 
 def has(node: Node) -> str:

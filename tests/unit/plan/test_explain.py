@@ -38,7 +38,7 @@ def test_not_big_enough() -> None:
     told.node("box1", "a")
     told.submit("[2:a]")
     found = why(told, 1)
-    assert found.reason == "nothing fits: no node has 2:a"
+    assert found.reason == "nothing fits: no node has 2 a"
     assert found.lines == ("box1 has 1 a, 8 cores, 64G memory, 100G free disk",)
 
 
@@ -98,10 +98,44 @@ def test_held_by_jobs() -> None:
     told.step()
     told.submit("[2:a]")
     found = why(told, 3)
-    assert found.reason == "waits for 2:a, held by job 1 and job 2"
+    assert found.reason == "waits for 2 a, held by job 1 and job 2"
     assert found.held_by == ("job 1 on box1", "job 2 on box1")
     assert found.would_start == ("job 2 ends",)
     assert "box1 has 4 a" in found.lines[0]
+
+
+def test_only_those_that_hold_what_is_missing_are_named() -> None:
+    told = Story()
+    told.node("box1", "a", "b")
+    told.submit("[a]")
+    told.submit("[b,mem=8G]")
+    told.submit("[cpu=1]")
+    told.step()
+    told.submit("[b]")
+    found = why(told, 4)
+    assert found.reason == "waits for 1 b, held by job 2"
+    assert found.held_by == ("job 2 on box1",)
+    assert found.would_start == ("job 2 ends",)
+    told.submit("[mem=60G]")
+    assert why(told, 5).reason == "waits for 60G memory, held by job 2"
+
+
+def test_a_node_that_is_being_drained() -> None:
+    told = Story()
+    box = told.node("box1", "a")
+    told.submit("[a]")
+    told.step()
+    told.tell(ev.NodeSet(box, drained=True))
+    told.submit("[a]")
+    assert why(told, 2).reason == "box1 is draining"
+
+
+def test_an_unreachable_node_is_named_once() -> None:
+    told = Story()
+    told.node("box1", health=Health.UNREACHABLE)
+    told.submit()
+    found = why(told, 1)
+    assert (found.reason, found.lines) == ("box1 is unreachable", ("box1 said so",))
 
 
 def test_held_by_more_than_one() -> None:
@@ -124,7 +158,7 @@ def test_behind_another_in_line() -> None:
     found = why(told, 3)
     assert found.reason == "behind job 2 in line, which waits for [4:a]"
     assert found.held_by == ("job 2",)
-    assert why(told, 2).reason == "waits for 4:a, held by job 1"
+    assert why(told, 2).reason == "waits for 4 a, held by job 1"
 
 
 def test_behind_the_one_that_waits_for_the_same() -> None:

@@ -64,9 +64,8 @@ def _attempt(attempt: dict[str, Any]) -> str:
             f"  started {attempt['started_at']}" + (f", ran {show.duration(ended - started)}" if ended else "")
         )
     for exited in attempt["exits"]:
-        how = f"exit code {exited['code']}" if exited["code"] is not None else f"signal {exited['signal']}"
         cause = "  <- ended the attempt" if attempt["cause"] == exited["rank"] and len(attempt["exits"]) > 1 else ""
-        lines.append(f"  process {exited['rank']}: {how}{cause}")
+        lines.append(f"  process {exited['rank']}: {exited['how']}{cause}")
     if attempt["survivors"]:
         lines.append(f"  outlived the program and were killed: {', '.join(attempt['survivors'])}")
     lines += [f"  {line}" for line in attempt["detail"].splitlines()]
