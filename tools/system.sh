@@ -9,7 +9,7 @@ as_root() {
 }
 
 # program:package. pypy3 stands for the oldest Python that a node may have.
-readonly NEEDED="git:git ssh:openssh-client sshd:openssh-server rsync:rsync pypy3:pypy3"
+readonly NEEDED="git:git ssh:openssh-client sshd:openssh-server rsync:rsync openssl:openssl pypy3:pypy3"
 
 packages=()
 for pair in $NEEDED; do

@@ -39,7 +39,7 @@ def stored(sandbox: Sandbox) -> list[dict[str, object]]:
         (["node", "set", "local", "colour=red"], 2, b"colour"),
         (["exec", "--", "true"], 2, b"--all"),
         (["run", "--request", "[64:h100]", "--", "true"], 5, b"h100"),
-        (["run", "--request", "[cpu=100000]", "--", "true"], 5, b"cpu"),
+        (["run", "--request", "[cpu=100000]", "--", "true"], 5, b"100000 cores"),
         (["help", "nonsense"], 2, b"nonsense"),
     ],
 )

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import http.server
 import json
 import os
 import shutil
 import signal
+import ssl
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -223,9 +226,31 @@ def test_unknown_package_fails_with_words_and_leaves_nothing(bench: Bench) -> No
     status, err = bench.build()
     assert status == 1
     assert "quince" in err
-    assert err.rstrip().splitlines()[-1].startswith("afield: try: ")
+    assert err.rstrip().splitlines()[-1].startswith("try: ")
     assert not bench.folder.exists()
     assert environment.needed(bench.paths, bench.spec)
+
+
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="openssl is not installed")
+def test_a_certificate_that_nobody_knows_is_named_with_its_cure(bench: Bench, tmp_path: Path) -> None:
+    """An index behind a company's own certificates, as uv meets it."""
+    key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"
+    words = "req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=index -addext subjectAltName=IP:127.0.0.1"
+    words += f" -addext basicConstraints=critical,CA:FALSE -keyout {key} -out {certificate}"
+    subprocess.run(["openssl", *words.split()], check=True, capture_output=True)
+    bench.put("requirements.txt", "apple\n")
+    with http.server.HTTPServer(("127.0.0.1", 0), http.server.SimpleHTTPRequestHandler) as server:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(certificate, key)
+        server.socket = context.wrap_socket(server.socket, server_side=True)
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        index = f"https://127.0.0.1:{server.server_port}/simple"
+        plain = {"UV_NO_INDEX": "0", "UV_OFFLINE": "0", "UV_FIND_LINKS": "", "SSL_CERT_FILE": "", "SSL_CERT_DIR": ""}
+        status, err = bench.build(UV_DEFAULT_INDEX=index, UV_HTTP_RETRIES="0", **plain)
+        server.shutdown()
+    assert status == 1
+    assert "UnknownIssuer" in err
+    assert "system-certs = true" in err.rstrip().splitlines()[-1]
 
 
 def test_missing_python_says_to_ask_for_another(bench: Bench) -> None:

@@ -66,4 +66,4 @@ def test_environment_that_cannot_be_made_ends_the_attempt_as_setup(node: Node) -
     assert verdict.verdict(facts) == verdict.SETUP_FAILED
     assert facts["final"]["stage"] == "environment"
     assert facts["processes"]["0"]["started"] is None
-    assert node.text("1.1", "stage/environment/err").splitlines()[-1].startswith("afield: try: ")
+    assert node.text("1.1", "stage/environment/err").splitlines()[-1].startswith("try: ")

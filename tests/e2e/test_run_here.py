@@ -97,7 +97,7 @@ def test_detached_jobs_and_the_verbs_around_them(sandbox: Sandbox) -> None:
     assert b"+print('second')" in changed
     assert b"-print('first')" in sandbox.afield("diff", "1").stdout
     listed = sandbox.afield("ps").stdout.decode().splitlines()
-    assert [line.split("\t")[0] for line in listed] == ["JOB", "3", "2", "1"]
+    assert [line.split("\t")[0] for line in listed] == ["JOB", "1", "2", "3"]
     assert b"succeeded" in sandbox.afield("show", "2").stdout
 
 
@@ -236,6 +236,17 @@ def test_output_without_a_reader_is_kept(sandbox: Sandbox) -> None:
     done = sandbox.afield("logs", "1", "-f")
     assert done.stdout == b"one\ntwo\n"
     assert done.returncode == 3
+
+
+def test_the_newest_job_is_listed_last_and_no_unfinished_one_is_left_out(sandbox: Sandbox) -> None:
+    sandbox.afield("run", "-d", "--", "sleep", "600")
+    for _ in range(2):
+        sandbox.afield("run", "-q", "--", "true")
+    assert [line.split()[0] for line in sandbox.afield("ps").stdout.decode().splitlines()[1:]] == ["1", "2", "3"]
+    short = sandbox.afield("ps", "--limit", "1")
+    assert [line.split()[0] for line in short.stdout.decode().splitlines()[1:]] == ["1", "3"]
+    assert b"of the newest 1; for older ones: --limit 10" in short.stderr
+    sandbox.afield("stop", "1")
 
 
 def test_dry_run_stores_nothing(sandbox: Sandbox) -> None:

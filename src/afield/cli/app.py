@@ -70,10 +70,10 @@ def unknown_command(word: str, known: list[str], path: str) -> AfieldError:
     """The usage error for a word that is no command."""
     import difflib  # only when somebody mistyped
 
-    hints = []
     if word in OTHER_WORDS and path == "afield":
-        hints.append(f"afield {OTHER_WORDS[word]}")
-    hints += [f"{path} {name}" for name in difflib.get_close_matches(word, known, n=3)]
+        hints = [f"afield {OTHER_WORDS[word]}"]
+    else:
+        hints = [f"{path} {name}" for name in difflib.get_close_matches(word, known, n=3)]
     error = AfieldError(
         f"there is no command {show.safe(word)}",
         hints=hints or [path if path.endswith(" help") else f"{path} --help"],

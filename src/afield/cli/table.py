@@ -69,5 +69,8 @@ OTHER_WORDS = {
     "hosts": "node ls",
     "info": "show",
     "explain": "why",
+    "top": "status",
+    "resume": "rerun",
+    "restart": "rerun",
 }
 """Words of other tools, and what they are called here."""

@@ -128,14 +128,16 @@ def exits(facts: Facts) -> list[Exited]:
 
 def evidence(ended: Facts) -> str:
     """What is known of a SIGKILL that was not ours: never a guess told as a fact."""
-    kills = ended.get("oom")
-    if ended.get("signal") != SIGKILL or kills is None:
+    if ended.get("signal") != SIGKILL or "oom" not in ended:
         return ""
+    kills = ended["oom"]
+    if kills is None:
+        return "afield did not send it; memory may have run out"
     if not kills["count"]:
-        return "not by afield, and not by the kernel for want of memory"
+        return "afield did not send it, and the kernel counts no kill for want of memory"
     where = "in its control group" if kills["of"] == "group" else "on its node"
     times = "once" if kills["count"] == 1 else f"{kills['count']} times"
-    return f"while it ran, the kernel killed for want of memory {times} {where}"
+    return f"the kernel killed {times} for want of memory {where} while it ran"
 
 
 def _ending(attempt: Attempt, words: Mapping[NodeName, str], known: Mapping[NodeName, Facts]) -> Event:

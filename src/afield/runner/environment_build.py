@@ -47,6 +47,11 @@ ADVICE = (
         "ask for a Python that this node has with --python, or install the wanted one there",
     ),
     (
+        r"invalid peer certificate",
+        "this network signs with certificates of its own: write `system-certs = true` into ~/.config/uv/uv.toml on "
+        "this node, or set SSL_CERT_FILE there",
+    ),
+    (
         r"dns error|error sending request|Failed to fetch|Connection refused|timed out",
         "let this node reach the package index: HTTPS_PROXY or UV_DEFAULT_INDEX in its environment",
     ),
@@ -81,7 +86,7 @@ def main(text):
         _build(job, lock)
     except Failed as failure:
         shutil.rmtree(place, ignore_errors=True)
-        say("try: " + failure.advice)
+        os.write(2, ("try: %s\n" % failure.advice).encode("utf-8"))
         return failure.status
     return 0
 
@@ -202,7 +207,7 @@ def _advice(tail):
     for pattern, advice in ADVICE:
         if re.search(pattern, tail):
             return advice
-    return "read uv's words above; the same command can be tried on this node by hand"
+    return "the same command by hand, on this node: uv's own words are above"
 
 
 def _finish(job, record):

@@ -1,6 +1,6 @@
 """What runs before the programs: environment, setup, preflight. Processes like any other, with folders of their own."""
 
-from . import folder, program
+from . import folder, memory, program
 from .case import Over
 from .effects import Drop, Lock, Mkdir, Now, Open, Program, Reap, Shut, Size, Wait, Write
 from .watch import Member, Watch
@@ -117,4 +117,5 @@ def fork(case, place, rank, plan):
 def _birth(case, born):
     wall, mono, boot = yield Now()
     value = {"boot": boot, "pid": born["pid"], "start": born["start"], "at": wall, "mono": mono}
+    value["oom"] = yield from memory.kills()
     return dict(value, shepherd=[case.me["pid"], case.me["start"]], subreaper=case.proof)

@@ -48,13 +48,19 @@ def reason(facts):
 
 
 def exits(facts):
-    """The known ends of the processes: [{"rank", "code", "signal"}], by rank."""
+    """The known ends of the processes: [{"rank", "code", "signal", and "oom" where it says something}], by rank."""
     found = []
     for rank, process in facts["processes"].items():
         leave = process["exit"]
         if _real(leave):
-            found.append({"rank": int(rank), "code": leave.get("code"), "signal": leave.get("signal")})
+            found.append(dict(_how(leave), rank=int(rank)))
     return sorted(found, key=lambda end: end["rank"])
+
+
+def _how(leave):
+    """The end itself, and what the node knows of a SIGKILL that nobody of us sent (`oom`: see memory.since)."""
+    kept = {"code": leave.get("code"), "signal": leave.get("signal")}
+    return dict(kept, oom=leave["oom"]) if "oom" in leave else kept
 
 
 def _watched(facts):

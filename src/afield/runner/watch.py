@@ -6,7 +6,7 @@ effects, and in the keeper its `Wait` and `Sleep` are shared among all attempts.
 
 from signal import SIGCONT, SIGKILL, SIGTERM
 
-from . import folder, killtree
+from . import folder, killtree, memory
 from .effects import Children, Ended, Identity, Now, Processes, Put, Reap, Signal, Wait
 
 LOOK_S = 1.0
@@ -145,8 +145,11 @@ class Watch:
 
     def _unopened(self, member):
         """Whether the program left behind its closed gate without having run; it has written that down itself."""
-        record = yield from folder.load("%s/%s/%s" % (self.case.run, member.place, folder.EXIT), self.case.nonce)
+        record = yield from self._load(member, folder.EXIT)
         return record is not None and record.get("by") == "gate"
+
+    def _load(self, member, name):
+        return (yield from folder.load("%s/%s/%s" % (self.case.run, member.place, name), self.case.nonce))
 
     def _write_exit(self, member, code, signum):
         if (yield from self._unopened(member)):
@@ -155,6 +158,9 @@ class Watch:
         wall, mono, _ = yield Now()
         value = {"code": code, "signal": signum, "at": wall, "mono": mono}
         value.update({"by": self.case.who, "after_signal": member.signalled})
+        if signum == SIGKILL and not member.signalled:
+            started = yield from self._load(member, folder.STARTED)
+            value["oom"] = yield from memory.since((started or {}).get("oom"))
         yield from self.case.record(member.place + "/" + folder.EXIT, value, "exit")
         member.ended, member.code, member.signal = True, code, signum
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from afield.controller.settle import assess
-from afield.model.attempt import Attempt, Placement, State, Why
+from afield.model.attempt import Attempt, Exited, Placement, State, Why
 from afield.model.event import AttemptExited, AttemptGone, AttemptStarted, NeverStarted, PrepareFailed
 from afield.model.ids import AttemptId, JobNumber, NodeName, Nonce
 from afield.model.task import End
@@ -47,6 +49,41 @@ def test_success_is_started_and_exited() -> None:
     told = assess(attempt(A), End.ALL, {A: facts(lock="free", processes={"0": process(code=0)}, final=final())})
     assert [type(e) for e in told.events] == [AttemptStarted, AttemptExited]
     assert told.orders == []
+
+
+@pytest.mark.parametrize(
+    ("known", "said"),
+    [
+        ({}, "killed by SIGKILL"),
+        ({"oom": None}, "killed by SIGKILL; afield did not send it; memory may have run out"),
+        (
+            {"oom": {"of": "group", "count": 1}},
+            "killed by SIGKILL; the kernel killed once for want of memory in its control group while it ran",
+        ),
+        (
+            {"oom": {"of": "node", "count": 2}},
+            "killed by SIGKILL; the kernel killed 2 times for want of memory on its node while it ran",
+        ),
+        (
+            {"oom": {"of": "group", "count": 0}},
+            "killed by SIGKILL; afield did not send it, and the kernel counts no kill for want of memory",
+        ),
+    ],
+)
+def test_what_is_known_of_a_kill_is_said_and_nothing_more(known: dict[str, Any], said: str) -> None:
+    ended = process(signal=9)
+    ended["exit"] |= known
+    told = assess(attempt(A), End.ALL, {A: facts(lock="free", processes={"0": ended}, final=final())})
+    assert isinstance(told.events[-1], AttemptExited)
+    assert [e.how for e in told.events[-1].exits] == [said]
+
+
+def test_a_signal_is_called_by_its_name() -> None:
+    assert [Exited(0, signal=n).how for n in (11, 15, 40)] == [
+        "killed by SIGSEGV",
+        "killed by SIGTERM",
+        "killed by signal 40",
+    ]
 
 
 def test_a_silent_node_proves_nothing() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from afield.cli import context, show
+from afield.cli import context, keys, show
 from afield.cli.follow import Printer, end_line, exit_status, follow, quoted
 
 
@@ -25,6 +25,8 @@ def command(job: int | str, stay: bool, rank: int | None, stream: str | None, ra
     client = context.client()
     number = context.number(client, job)
     processes = client.job(number)["processes"]
+    if stay and keys.person():
+        show.hint("Ctrl-C stops following; the job goes on")
     printer = Printer(prefixed=processes > 1 and rank is None, raw=raw, stages=stay, only=stream or "", rank=rank)
     view = follow(client.follow(number, {}, stay=stay), printer)
     if view["outcome"] is not None and (stay or view["outcome"] == "setup_failed"):

@@ -1,4 +1,4 @@
-"""`afield ps`: jobs, newest first."""
+"""`afield ps`: jobs, the newest last: nearest to the prompt."""
 
 from __future__ import annotations
 
@@ -16,17 +16,18 @@ from afield.cli import context, show
 @click.option("--limit", type=click.IntRange(min=1), default=1000, show_default=True, help="At most so many.")
 @context.json_option
 def command(all_: bool, limit: int, as_json: str | None) -> None:
-    """List unfinished jobs and those that ended within a day.
+    """List unfinished jobs and those that ended within a day; the newest last, nearest to the prompt.
 
     \b
       afield ps
       afield ps --all
       afield ps --json number,phase,reason
     """
-    jobs = context.client().jobs(all=True, limit=limit)
-    if not all_:
-        recent = time.time() - 86400
-        jobs = [j for j in jobs if j["ended_at"] is None or (show.moment(j["ended_at"]) or 0) > recent]
+    client = context.client()
+    found = client.jobs(all=True, limit=limit)
+    more = len(found) == limit and int(found[-1]["number"]) > 1
+    jobs = found if all_ else _of_now(client, found, limit if more else 0)
+    jobs = jobs[::-1]
     if as_json:
         show.as_json({"schema": 1, "jobs": jobs}, context.fields(as_json))
         return
@@ -38,6 +39,17 @@ def command(all_: bool, limit: int, as_json: str | None) -> None:
         ["JOB", "NAME", "STATE", "WHERE", "DEVICES", "TIME", "COMMAND"],
         {2: show.PHASE_COLOURS},
     )
+    if more:
+        show.hint(f"of the newest {limit}; for older ones: --limit {10 * limit}")
+
+
+def _of_now(client: Any, found: list[dict[str, Any]], limit: int) -> list[dict[str, Any]]:
+    """Of the newest jobs those of today; with a limit also unfinished ones that are older than these."""
+    recent = time.time() - 86400
+    jobs = [j for j in found if j["ended_at"] is None or (show.moment(j["ended_at"]) or 0) > recent]
+    known = {j["number"] for j in jobs}
+    older = [j for j in client.jobs(all=False, limit=limit) if j["number"] not in known] if limit else []
+    return sorted([*jobs, *older], key=lambda j: -int(j["number"]))
 
 
 def _row(job: dict[str, Any]) -> list[str]:

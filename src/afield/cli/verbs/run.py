@@ -8,9 +8,9 @@ from typing import Any
 
 import click
 
-from afield.cli import context, show
+from afield.cli import context, keys, show
 from afield.cli.follow import Printer, end_line, exit_status, follow, quoted
-from afield.errors import AfieldError, UsageError
+from afield.errors import AfieldError, Exit, UsageError
 
 EXAMPLES = """Run a command on the best free node and stream its output.
 
@@ -139,10 +139,18 @@ def attached(
         title = f"{name} · job {number}" if name else f"job {number}"
         show.say(show.paint(show.safe(title), show.BOLD, sys.stderr))
     printer = Printer(prefixed=view["processes"] > 1, stages=not quiet, texts=texts or {})
-    ended = _until_end(client, number, printer)
-    if ended is None:
-        return 130
-    view = ended
+    if not quiet and keys.person():
+        show.hint("Ctrl-C stops the job, d leaves it running")
+    try:
+        with keys.leaving():
+            view = _until_end(client, number, printer)
+    except keys.Leave:
+        show.say(f"left; job {number} goes on")
+        show.hint(f"follow: afield logs {number} -f    results: afield pull {number}    end it: afield stop {number}")
+        return 0
+    except _LeftStopping:
+        show.say(f"left; the job is still stopping: afield logs {number} -f")
+        return int(Exit.STOPPED)
     _home(client, view, quiet)
     if not quiet or view["outcome"] == "setup_failed":
         show.say("\n".join([*quoted(view), end_line(view)]))
@@ -151,17 +159,22 @@ def attached(
     return exit_status(view)
 
 
-def _until_end(client: Any, number: int, printer: Printer) -> dict[str, Any] | None:
+class _LeftStopping(Exception):
+    """A second Ctrl-C, or the key, while the job was stopping."""
+
+
+def _until_end(client: Any, number: int, printer: Printer) -> dict[str, Any]:
     """Follow to the end. The first Ctrl-C asks the job to stop, a second leaves at once."""
     cursors: dict[str, int] = {}
     stopping = False
     while True:
         try:
             return follow(client.follow(number, cursors), printer)
-        except KeyboardInterrupt:
+        except (KeyboardInterrupt, keys.Leave) as asked:
             if stopping:
-                show.say(f"left; the job is still stopping: afield logs {number} -f")
-                return None
+                raise _LeftStopping from None
+            if isinstance(asked, keys.Leave):
+                raise
             stopping = True
             show.say("stopping the job; Ctrl-C again leaves at once")
             for node in client.stop(number)["silent"]:

@@ -28,7 +28,7 @@ def command(as_json: str | None) -> None:
         {1: show.PHASE_COLOURS},
     )
     print()
-    jobs = client.jobs(all=False, limit=1000)
+    jobs = client.jobs(all=False, limit=1000)[::-1]
     if not jobs:
         print("no unfinished jobs")
         return
