@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import random
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
@@ -14,10 +15,20 @@ from afield.model.node import Capacity, Device, Health
 from afield.transport.link import Link
 from afield.transport.port import Transport
 
+log = logging.getLogger(__name__)
+
 FIRST_RETRY_S = 0.5
 LAST_RETRY_S = 10.0
 PROBE_S = 60.0
 """How old the facts of a node may get while its link is open."""
+
+TIDY_FIRST_S, TIDY_S = 30.0, 6 * 3600.0
+"""A node is asked to give room back some time after its link has opened, when the first jobs are off, and then rarely."""
+
+TIDY_WITHIN_S = 3600.0
+DAY_S = 86400.0
+KEEP = {"every_s": DAY_S, "age_s": 7 * DAY_S, "bytes": 10_000_000_000, "share": 0.1, "fresh_s": 3600.0}
+"""What a node keeps: see `tidy` in the runner."""
 
 
 class Listener(Protocol):
@@ -134,11 +145,15 @@ class Session:
         self._tried.set()
         await self._listener.record(self._observed())
         await self._listener.connected(self)
-        while not link.closed.is_set():
-            try:
-                await asyncio.wait_for(link.wait_closed(), PROBE_S)
-            except TimeoutError:
-                await self._probe_again(link)
+        tidying = asyncio.create_task(self._tidy(link), name=f"tidy {self.name}")
+        try:
+            while not link.closed.is_set():
+                try:
+                    await asyncio.wait_for(link.wait_closed(), PROBE_S)
+                except TimeoutError:
+                    await self._probe_again(link)
+        finally:
+            tidying.cancel()
         raise Unreachable(f"the connection to {self.name} was lost", why=link.reason)
 
     async def _probe_again(self, link: Link) -> None:
@@ -148,6 +163,20 @@ class Session:
         after = capacity(self.facts)
         if after.devices != before.devices or abs(after.disk_bytes - before.disk_bytes) > before.disk_bytes / 20:
             await self._listener.record(self._observed())
+
+    async def _tidy(self, link: Link) -> None:
+        """Have the node give room back; it knows itself when that was done last. Nothing depends on it."""
+        wait = TIDY_FIRST_S
+        while True:
+            await asyncio.sleep(wait)
+            wait = TIDY_S
+            try:
+                done, _ = await link.call("tidy", limits=KEEP, within=TIDY_WITHIN_S)
+            except AfieldError as error:
+                log.warning("node %s was not tidied: %s (%s)", self.name, error.what, error.why)
+                continue
+            if any(done.values()):
+                log.info("node %s removed %s", self.name, done)
 
     async def _refuse(self, error: AfieldError) -> None:
         health = Health.NEEDS_LOGIN if error.code == "needs-login" else Health.UNREACHABLE

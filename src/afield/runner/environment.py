@@ -33,9 +33,18 @@ def folder(paths, spec):
 
 
 def needed(paths, spec):
-    """Whether the environment has to be built (or waited for) before the program can start. Two looks, no lock."""
+    """Whether the environment has to be built (or waited for) before the program can start. Two looks, no lock.
+
+    One that is there is marked as used now.
+    """
     place = folder(paths, spec)
-    return bool(place) and not whole(place)
+    if not place or not whole(place):
+        return bool(place)
+    try:
+        os.utime(place + "/" + MARKER)
+    except OSError:
+        pass  # only an order for what goes first when room is short
+    return False
 
 
 def whole(place):

@@ -66,6 +66,7 @@ def stage(store, code, destination):
     with area.lock():
         if os.path.lexists(destination):
             return None
+        area.used()
         os.makedirs(os.path.dirname(destination), 0o700, exist_ok=True)
         ready = _spare_of(area, code["tree"]) if _same_disk(area.path, os.path.dirname(destination)) else None
         if ready is not None:

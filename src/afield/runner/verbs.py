@@ -12,7 +12,9 @@ from .child import Exec
 from .clerks import Clerks
 from .real import perform
 
-REFILL_NICE = 15
+LOW = 15
+"""How much clerks give way that work for later; such an order is a clerk's last, which cannot undo it."""
+
 RUNS = 200
 
 
@@ -62,7 +64,7 @@ class Verbs:
             raise orders.Refusal("unknown-verb", "the node does not know the verb %r" % verb)
         if verb == "launch" and head.get("watch") is not None:
             self._link.follower.watch(orders.name(head["spec"]), head["watch"], self._link.now())
-        self._give(head["id"], head)
+        self._give(head["id"], head, last=verb == "tidy")
         return None
 
     def finished(self, child):
@@ -159,7 +161,6 @@ class Verbs:
             return
         self._filled[workspace] = version
         self._inner -= 1
-        # The last one for its clerk, which cannot undo its low priority.
         self._give(self._inner, {"do": "refill", "workspace": workspace}, last=True)
 
 
@@ -248,20 +249,24 @@ def _files(paths, head):
 
 
 def _clean(paths, head):
-    removed = []
+    from . import tidy
+
     for attempt in head["attempts"]:
         folder.split(attempt)
-        if os.path.exists(paths.run(attempt) + "/" + folder.ACKED):
-            files.remove(paths.job(attempt))
-            files.remove(paths.run(attempt))
-            removed.append(attempt)
-    return {"removed": removed}
+    return {"removed": [attempt for attempt in head["attempts"] if tidy.forget(paths, attempt)]}
+
+
+def _tidy(paths, head):
+    from . import tidy
+
+    os.nice(LOW)
+    return tidy.tidy(paths, head["limits"])
 
 
 def _refill(paths, head):
     from . import tree
 
-    os.nice(REFILL_NICE)
+    os.nice(LOW)
     tree.refill(paths.here(), head["workspace"])
     return ()
 
@@ -289,6 +294,7 @@ SLOW = {
     "runs": _runs,
     "files": _files,
     "clean": _one(_clean),
+    "tidy": _one(_tidy),
 }
 
 DESK = dict(SLOW, refill=_refill)
