@@ -14,6 +14,20 @@ from afield.testing.hosts import Host, Hosts
 from afield.testing.sandbox import Sandbox
 
 
+def test_two_cache_folders_and_one_server_are_refused_with_both_names(sandbox: Sandbox) -> None:
+    (sandbox.project / "a.py").write_text("print(1)")
+    assert sandbox.afield("run", "-q", "a.py").returncode == 0
+    other = sandbox.root / "other-cache"
+    sandbox.env["AFIELD_CACHE_DIR"] = str(other)
+    done = sandbox.afield("run", "-q", "a.py")
+    assert done.returncode == 2
+    assert str(other).encode() in done.stderr
+    assert f"AFIELD_CACHE_DIR={sandbox.cache}".encode() in done.stderr
+    assert len(stored(sandbox)) == 1
+    sandbox.env["AFIELD_RUNTIME_DIR"] = str(sandbox.home)
+    assert sandbox.afield("logs", "1").stdout == b"1\n", "another runtime folder still finds the server"
+
+
 def stored(sandbox: Sandbox) -> list[dict[str, object]]:
     jobs: list[dict[str, object]] = json.loads(sandbox.afield("ps", "--all", "--json").stdout)["jobs"]
     return jobs

@@ -95,7 +95,7 @@ class Client:
     def submit(self, submissions: Sequence[Mapping[str, Any]], *, dry_run: bool = False) -> list[View]:
         """Submit jobs, all or none; views in the same order. Sending it again after a break makes no second job."""
         keyed = [{"key": submit_key(), **s} for s in submissions]
-        answer = self._call("POST", "/v1/jobs", {"jobs": keyed, "dry_run": dry_run})
+        answer = self._call("POST", "/v1/jobs", {"jobs": keyed, "dry_run": dry_run, "cache": self._door.folders.cache})
         return list(answer["jobs"])
 
     def jobs(self, *, all: bool = False, limit: int = 1000) -> list[View]:

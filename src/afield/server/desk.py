@@ -30,6 +30,7 @@ class Desk:
 
     engine: ControllerPort | None = None
     state: str = ""
+    cache: str = ""
     token: str = field(default_factory=lambda: secrets.token_urlsafe(32))
     user: str = field(default_factory=owner)
     leaving: asyncio.Event = field(default_factory=asyncio.Event)

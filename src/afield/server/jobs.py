@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from collections.abc import AsyncGenerator
 from typing import Annotated, Any
 
@@ -53,8 +54,21 @@ class JobRoutes:
         """All the jobs or none; a key that was used before gives the job it named."""
         for index, submission in enumerate(body.jobs):
             schema.check(submission, f"jobs.{index}")
+        self._check_cache(body)
         asked = [self._signed(s) for s in body.jobs]
         return _jobs(await self._desk.controller.submit(asked, dry_run=body.dry_run))
+
+    def _check_cache(self, body: schema.SubmitBody) -> None:
+        """Code that was taken into another folder would be missed only when a node asks for it."""
+        ours = self._desk.cache
+        if not (ours and body.cache) or os.path.realpath(ours) == os.path.realpath(body.cache):
+            return
+        if any(s.task.code is not None for s in body.jobs):
+            raise UsageError(
+                "this command and the server of your jobs use different cache folders",
+                why=f"the code was taken into {body.cache}; the server reads from {ours}",
+                hints=[f"AFIELD_CACHE_DIR={ours}", f"or let the server leave: kill {os.getpid()}    no job is touched"],
+            )
 
     async def jobs(
         self,

@@ -58,7 +58,7 @@ def run(folders: Folders, make: Make) -> int:
 
 async def _serve(folders: Folders, make: Make) -> None:
     controller = make(folders)
-    desk = Desk(controller, folders.state)
+    desk = Desk(controller, folders.state, folders.cache)
     await controller.start()
     try:
         with _door(folders, desk) as (listener, still_ours):

@@ -24,11 +24,12 @@ CURSORS: TypeAdapter[Cursors] = TypeAdapter(Cursors)
 
 
 class SubmitBody(BaseModel):
-    """Jobs to submit: all of them or none."""
+    """Jobs to submit: all of them or none; `cache` is the folder that the caller took the code into."""
 
     model_config = _STRICT
     jobs: Annotated[list[Submission], Field(min_length=1)]
     dry_run: bool = False
+    cache: str = ""
 
 
 class ResultsBody(BaseModel):
