@@ -51,6 +51,8 @@ def stored(sandbox: Sandbox) -> list[dict[str, object]]:
         (["node", "show", "nothere"], 3, b"local"),
         (["node", "rm", "local"], 4, b"local"),
         (["node", "set", "local", "colour=red"], 2, b"colour"),
+        (["node", "set", "local", "drained=maybe"], 2, b"drained=true"),
+        (["node", "rm", "nope"], 3, b"afield node ls"),
         (["exec", "--", "true"], 2, b"--all"),
         (["run", "--request", "[64:h100]", "--", "true"], 5, b"h100"),
         (["run", "--request", "[cpu=100000]", "--", "true"], 5, b"100000 cores"),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import fcntl
 import os
 import platform
@@ -12,18 +11,21 @@ from pathlib import Path
 
 import pytest
 
+from afield.controller import session
 from afield.controller.session import KEEP
+from afield.model.ids import NodeName
 from afield.runner import environment, verdict
 from afield.runner.folder import Paths
 from afield.snapshot.send import send
 from afield.snapshot.take import take
 from afield.transport.local import Local
 from tests.e2e.test_link_runs import ended, facts_when, spec
+from tests.e2e.test_snapshot_link import all_there, until
 
 pytestmark = pytest.mark.anyio
 
 WEEK = 7 * 86400
-NOTHING = {"runs": [], "trees": [], "environments": []}
+NOTHING: dict[str, list[str]] = {"runs": [], "trees": [], "environments": []}
 NOW = KEEP | {"every_s": 0}
 TIGHT = NOW | {"bytes": 0, "fresh_s": 0}
 
@@ -132,9 +134,10 @@ async def test_an_environment_in_use_stays(link, store):
 
 async def test_an_environment_that_is_being_built_stays(link, store):
     place = environment_of(store, "busy", 9000)
-    with open(f"{place}.lock", "w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        assert await tidied(link, **TIGHT) == NOTHING
+    lock = os.open(f"{place}.lock", os.O_RDWR | os.O_CREAT)
+    fcntl.flock(lock, fcntl.LOCK_EX)
+    assert await tidied(link, **TIGHT) == NOTHING
+    os.close(lock)
     assert (await tidied(link, **TIGHT))["environments"] == [place.name]
 
 
@@ -146,9 +149,7 @@ async def test_a_tree_goes_and_is_sent_anew(link, sandbox, store):
     first = spec("cat file1.py; sleep 600", code={"workspace": snapshot.workspace, "tree": snapshot.tree, "cwd": ""})
     assert (await link.call("launch", spec=first))[0]["state"] == "launched"
     trees = store / "w" / snapshot.workspace
-    async with asyncio.timeout(20):
-        while not (trees / "spare.1.index").exists():
-            await asyncio.sleep(0.01)
+    await until(all_there, trees / "spare.1.index")
     assert (await tidied(link, **TIGHT))["trees"] == [snapshot.workspace]
     assert [name for name in os.listdir(trees) if "lock" not in name] == []
     source = store / "jobs" / "7.1" / "src"
@@ -157,6 +158,32 @@ async def test_a_tree_goes_and_is_sent_anew(link, sandbox, store):
     assert (await link.call("launch", spec=second))[0] == {"state": "need", "reason": "", "have": None}
     await send(link, sandbox.cache, snapshot.workspace, snapshot.tree, None)
     assert (await link.call("launch", spec=second))[0]["state"] == "launched"
+
+
+class Ear:
+    """Who listens to a session, and has nothing to do."""
+
+    async def record(self, *events):
+        """Nothing is kept."""
+
+    async def connected(self, session):
+        """Nothing is followed."""
+
+    def pushed(self, node, head, data):
+        """Nothing is watched."""
+
+
+async def test_a_session_has_its_node_tidied(link, sandbox, store, monkeypatch):
+    await over(link, 1)
+    await link.call("ack", attempt="7.1")
+    aged(store / "runs" / "7.1" / "acked", WEEK + 60)
+    monkeypatch.setattr(session, "TIDY_FIRST_S", 0.0)
+    kept = session.Session(NodeName("local"), "st", lambda: Local(sandbox.env), Ear())
+    kept.start()
+    try:
+        await until(lambda place: not place.exists(), store / "runs" / "7.1")
+    finally:
+        await kept.close()
 
 
 async def test_what_other_names_hold_too_does_not_count(link, store, tmp_path):

@@ -118,13 +118,13 @@ class Fleet:
             )
         devices = changes.get("devices")
         declared = None if devices is None else parse_devices(str(devices)) if devices else ()
-        drained = changes.get("drained")
+        drained = _yes(changes["drained"]) if changes.get("drained") is not None else None
         await self._owner.record(
             NodeSet(
                 node.name,
                 declared=declared,
                 address=None if changes.get("address") is None else str(changes["address"]),
-                drained=None if drained is None else str(drained).lower() in ("1", "true", "yes"),
+                drained=drained,
             )
         )
         return self.view(name)
@@ -270,6 +270,14 @@ class Fleet:
                     why=f"both are {mine[1]} on machine {str(mine[0])[:12]}",
                     hints=[f"afield run -n {other.name} …"],
                 )
+
+
+def _yes(value: Any) -> bool:
+    """What a person says of something that is so or not. Raises UsageError."""
+    word = str(value).lower()
+    if word not in ("1", "true", "yes", "0", "false", "no"):
+        raise UsageError(f"drained is true or false, not {value!r}", hints=["drained=true", "drained=false"])
+    return word in ("1", "true", "yes")
 
 
 def _host(target: str) -> str:

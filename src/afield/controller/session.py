@@ -23,7 +23,7 @@ PROBE_S = 60.0
 """How old the facts of a node may get while its link is open."""
 
 TIDY_FIRST_S, TIDY_S = 30.0, 6 * 3600.0
-"""A node is asked to give room back some time after its link has opened, when the first jobs are off, and then rarely."""
+"""A node is asked to give room back when its link has been open for a while, after the first jobs; then rarely."""
 
 TIDY_WITHIN_S = 3600.0
 DAY_S = 86400.0

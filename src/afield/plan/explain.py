@@ -298,7 +298,7 @@ def _cure(node: Node) -> str:
     if node.health is Health.NEEDS_LOGIN:
         return f"afield node login {node.name}"
     if node.drained:
-        return f"{node.name} is no longer drained"
+        return f"afield node set {node.name} drained=false"
     return f"{node.name} is ready"
 
 

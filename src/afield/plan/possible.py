@@ -105,7 +105,7 @@ def _hints(group: ProcessGroup, nodes: list[Node]) -> list[str]:
     asked = {ask.model for ask in group.devices} - {ANY_MODEL} - {m.lower() for m in known}
     if asked and known:
         return [f"known models: {', '.join(known)}"]
-    if asked:
+    if group.devices and not known:
         return ["a device that is not found by itself is declared: afield node set NODE devices=2:MODEL"]
     return ["ask for less, or add a node"]
 

@@ -6,6 +6,7 @@ import sys
 import time
 
 from . import wire
+from .probe import user_name
 from .real_door import at
 from .real_files import make
 from .real_process import close_all
@@ -15,7 +16,8 @@ REPLY_S = 30.0
 SCOPE_S = 3.0
 TURNS = 4
 _RUN = "import sys; sys.path.insert(0, sys.argv[1]); __import__(sys.argv[2], fromlist=['main']).main(sys.argv[3:])"
-_SCOPE = ["systemd-run", "--user", "--scope", "--quiet", "--collect", "--"]
+LINGER = "/var/lib/systemd/linger/"
+SCOPE = ["systemd-run", "--user", "--scope", "--quiet", "--collect", "--"]
 
 
 class KeeperLost(OSError):
@@ -114,7 +116,7 @@ def _spawn(paths, digest):
         if os.fork():
             os._exit(0)
         _detach()
-        if _manager():
+        if lingering(_runtime(), LINGER + user_name(os.getuid())):
             _in_scope(words)
         os.execve(words[0], words, _environ())
     finally:
@@ -143,11 +145,14 @@ def _environ():
     return {k: v for k, v in os.environ.items() if not k.startswith("SSH_") and k != "AFIELD_UMASK"}
 
 
-def _manager():
-    """Whether a user manager with lingering is there, in which a keeper survives logouts."""
-    runtime = os.environ.get("XDG_RUNTIME_DIR") or "/run/user/%d" % os.getuid()
-    lingers = os.path.exists("/var/lib/systemd/linger/" + (os.environ.get("USER") or os.environ.get("LOGNAME") or "/"))
-    return lingers and os.path.exists(runtime + "/systemd/private")
+def _runtime():
+    # A login without a session does not say where it is.
+    return os.environ.get("XDG_RUNTIME_DIR") or "/run/user/%d" % os.getuid()
+
+
+def lingering(runtime, mark):
+    """Whether a user manager is there that outlives logins, in which a keeper survives them: its socket, and `mark`."""
+    return os.path.exists(mark) and os.path.exists(runtime + "/systemd/private")
 
 
 def _in_scope(words):
@@ -155,7 +160,7 @@ def _in_scope(words):
     pid = os.fork()
     if not pid:
         try:
-            os.execvpe(_SCOPE[0], _SCOPE + words, dict(_environ(), XDG_RUNTIME_DIR="/run/user/%d" % os.getuid()))
+            os.execvpe(SCOPE[0], SCOPE + words, dict(_environ(), XDG_RUNTIME_DIR=_runtime()))
         finally:
             os._exit(127)
     deadline = time.monotonic() + SCOPE_S

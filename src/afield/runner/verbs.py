@@ -81,13 +81,15 @@ class Verbs:
 
     def hello(self):
         """What does not change while this link lives."""
+        from .probe import user_name
+
         return {
             "version": _version(),
             "python": "%d.%d.%d" % sys.version_info[:3],
             "boot": _line("/proc/sys/kernel/random/boot_id"),
             "machine": _line("/etc/machine-id"),
             "uid": os.getuid(),
-            "user": os.environ.get("USER") or os.environ.get("LOGNAME") or str(os.getuid()),
+            "user": user_name(os.getuid()),
             "home": os.path.expanduser("~"),
             "host": os.uname().nodename,
             "root": self._paths.root,

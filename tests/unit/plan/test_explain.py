@@ -67,7 +67,7 @@ def test_drained() -> None:
     told.tell(ev.NodeSet(box, drained=True))
     told.submit()
     found = why(told, 1)
-    assert (found.reason, found.would_start) == ("box1 is drained", ("box1 is no longer drained",))
+    assert (found.reason, found.would_start) == ("box1 is drained", ("afield node set box1 drained=false",))
 
 
 def test_the_node_that_fits_is_away() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import sys
 import time
@@ -52,6 +53,7 @@ def command(nodes: tuple[str, ...], as_json: str | None) -> int:
 
 def _all(nodes: tuple[str, ...]) -> Iterator[Check]:
     yield from _machine()
+    yield from _kept()
     yield from _project()
     client = context.client()
     for name in nodes or [n["name"] for n in client.nodes()]:
@@ -76,6 +78,30 @@ def _machine() -> Iterator[Check]:
     yield Check(
         "machine", "warn" if low else "ok", f"{show.size(free)} free for the store", "free some space" if low else ""
     )
+
+
+def _kept() -> Iterator[Check]:
+    """What grows on this machine, and what removes it."""
+    from afield.config import folders
+
+    told = folders()
+    for name, folder in (
+        ("output of jobs, kept with them", os.path.join(told.state, "output")),
+        ("snapshots of your code", os.path.join(told.cache, "shadow")),
+    ):
+        if os.path.isdir(folder):
+            yield Check("machine", "ok", f"{show.size(_bytes(folder))} {name}: {folder}")
+
+
+def _bytes(folder: str) -> int:
+    total = 0
+    for above, _, names in os.walk(folder):
+        for name in names:
+            try:
+                total += os.lstat(os.path.join(above, name)).st_blocks * 512
+            except FileNotFoundError:
+                continue
+    return total
 
 
 def _project() -> Iterator[Check]:
