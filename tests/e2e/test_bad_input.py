@@ -28,6 +28,14 @@ def test_two_cache_folders_and_one_server_are_refused_with_both_names(sandbox: S
     assert sandbox.afield("logs", "1").stdout == b"1\n", "another runtime folder still finds the server"
 
 
+def test_a_mistyped_script_has_its_neighbour_named(sandbox: Sandbox) -> None:
+    (sandbox.project / "train.py").write_text("print(1)")
+    mistyped = sandbox.afield("run", "trian.py")
+    assert (mistyped.returncode, b"did you mean train.py?" in mistyped.stderr) == (2, True), mistyped.stderr
+    quoted = sandbox.afield("run", "python train.py")
+    assert (quoted.returncode, b"is one word" in quoted.stderr) == (2, True), quoted.stderr
+
+
 def stored(sandbox: Sandbox) -> list[dict[str, object]]:
     jobs: list[dict[str, object]] = json.loads(sandbox.afield("ps", "--all", "--json").stdout)["jobs"]
     return jobs

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import os
 import shlex
 from collections.abc import Mapping, Sequence
@@ -151,13 +152,17 @@ def _check_script(argv: Sequence[str], here: Path, settings: Settings) -> None:
     word = argv[0]
     if settings.setup or (here / word).exists():
         return
-    if word.endswith(".py"):
-        raise UsageError(f"there is no file {word} here", why=f"looked in {here}")
     if " " in word and len(argv) == 1:
         raise UsageError(
             f"{word!r} is one word",
             why="no program has that name",
             hints=[f"afield run -- bash -c {shlex.quote(word)}"],
+        )
+    if word.endswith(".py"):
+        scripts = [path.name for path in here.glob("*.py")] if "/" not in word else []
+        near = difflib.get_close_matches(word, scripts, n=1)
+        raise UsageError(
+            f"there is no file {word} here", why=f"looked in {here}", hints=[f"did you mean {n}?" for n in near]
         )
 
 
