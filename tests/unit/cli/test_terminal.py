@@ -45,8 +45,8 @@ def test_only_known_controls_come_out(raw: bytes) -> None:
 
 
 RUDE = st.sampled_from(
-    rb"\x1b[ \x1b]0;title \x07 \x1b\\ \x1b[2J \x1b[10;10H \x1b[?1049h \x1b[31m \x1b[0m \x1b[K \x1b[8m \x1bP "
-    rb"\x1b(0 \x9b \xc2\x9b \x1b \xe2\x80\xae \xe2\x80 \xff \n \r caf\xc3\xa9 \xf0\x9f\x90\x8d m ; \b\b \x0b \x0e \x7f".split()
+    rb"\x1b[ \x1b]0;title \x07 \x1b\\ \x1b[2J \x1b[10;10H \x1b[?1049h \x1b[31m \x1b[0m \x1b[K \x1b[8m \x1bP \x1b(0 "
+    rb"\x9b \xc2\x9b \x1b \xe2\x80\xae \xe2\x80 \xff \n \r caf\xc3\xa9 \xf0\x9f\x90\x8d m ; \b\b \x0b \x0e \x7f".split()
 ).map(lambda text: text.decode("unicode_escape").encode("latin-1"))
 LONG = st.sampled_from([b"0" * 63, b"\x1b[" + b"1;" * 40 + b"m", b" "])
 STREAMS = st.lists(RUDE | LONG | st.binary(max_size=6), max_size=12).map(b"".join)
