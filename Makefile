@@ -5,7 +5,7 @@ TESTS ?= tests
 CODE := src tests tools examples $(wildcard bench)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check fmt bench reference constraints clean
+.PHONY: help setup demo test check fmt bench reference trust constraints clean
 
 help: ## this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -38,6 +38,9 @@ bench: setup ## side by side with doing it by hand; results as JSON
 
 reference: setup ## docs/reference/ from the code
 	$(BIN)/python tools/reference.py
+
+trust: setup ## the tables of docs/promise.md and docs/trust.md from what was run
+	$(BIN)/python tools/trust.py
 
 constraints: setup ## newest versions of all dependencies, pinned
 	$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --no-header --no-annotate \

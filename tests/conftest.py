@@ -1,4 +1,8 @@
-"""Fixtures that every folder of tests may use: real hosts and private folders."""
+"""Fixtures that every folder of tests may use: real hosts and private folders. How examples are drawn.
+
+Hypothesis draws the same examples in every run, keeps no database and knows no deadline: a slow machine fails nothing,
+and a failure here is one everywhere. `AFIELD_EXAMPLES=night` draws others each time, and keeps those that failed.
+"""
 
 from __future__ import annotations
 
@@ -6,11 +10,19 @@ import os
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis.database import DirectoryBasedExampleDatabase
 
 from afield.errors import AfieldError
 from afield.testing import sshd
 from afield.testing.hosts import Hosts
 from afield.testing.sandbox import Sandbox
+
+_SLOW = (HealthCheck.too_slow, HealthCheck.data_too_large)
+_KEPT = DirectoryBasedExampleDatabase("build/examples")
+settings.register_profile("same", derandomize=True, database=None, deadline=None, suppress_health_check=_SLOW)
+settings.register_profile("night", database=_KEPT, deadline=None, suppress_health_check=_SLOW)
+settings.load_profile(os.environ.get("AFIELD_EXAMPLES", "same"))
 
 
 @pytest.fixture(scope="session")

@@ -77,6 +77,8 @@ class Printer:
         self._erase()
         for key, lines in self._lines.items():
             self._write("err" if key.endswith("err") else "out", key, lines.rest())
+        for key, filtered in self._filters.items():
+            (sys.stderr if key.endswith("err") else sys.stdout).write(filtered.feed(b"", final=True))
         for stream in (sys.stdout, sys.stderr):
             stream.flush()
 

@@ -8,8 +8,10 @@ from __future__ import annotations
 import codecs
 import re
 
-_ALLOWED = re.compile(r"\x1b\[[0-9;:]*[mK]")
+_ALLOWED = re.compile(r"\x1b\[[0-9;:]{0,64}[mK]")
 _UNFINISHED = re.compile(r"\x1b(\[[0-9;:]{0,64})?\Z")
+"""Both take equally much, else it would matter where a stream was cut."""
+
 _PLAIN = re.compile(r"[^\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]*")
 _RESET = "\x1b[0m"
 
@@ -23,13 +25,17 @@ class Filter:
         self._colour = False
 
     def feed(self, data: bytes, *, final: bool = False) -> str:
-        """The safe text for these bytes."""
+        """The safe text for these bytes; after the last ones no colour is left on."""
         text = self._held + self._decoder.decode(data, final)
         self._held = ""
         if not final and (cut := _UNFINISHED.search(text)):
             self._held = text[cut.start() :]
             text = text[: cut.start()]
-        return self._clean(text)
+        text = self._clean(text)
+        if final and self._colour:
+            self._colour = False
+            return text + _RESET
+        return text
 
     def _clean(self, text: str) -> str:
         parts = []

@@ -148,7 +148,7 @@ def _placed(world: World, e: ev.AttemptPlaced, at: float) -> None:
 
 def _on_attempt(world: World, name: AttemptId, change: Callable[[Attempt], Attempt]) -> None:
     job = world.jobs.get(name.job)
-    if job is None or name.number > len(job.attempts):
+    if job is None or not 1 <= name.number <= len(job.attempts):
         raise IllegalMove(f"attempt {name} is not known")
     old = job.attempts[name.number - 1]
     if old.state is State.ENDED:
@@ -249,6 +249,8 @@ def _acked(world: World, e: ev.AttemptAcked, at: float) -> None:
     job = world.jobs.get(e.attempt.job)
     if job is None:
         return
+    if job.live is not None and job.live.id == e.attempt:
+        raise IllegalMove(f"attempt {e.attempt} is {job.live.state}: there is no end to acknowledge")
     attempts = tuple(replace(a, acked=True) if a.id == e.attempt else a for a in job.attempts)
     world.jobs[job.number] = replace(job, attempts=attempts)
 
@@ -265,7 +267,9 @@ def _node_added(world: World, e: ev.NodeAdded, at: float) -> None:
 
 
 def _node_set(world: World, e: ev.NodeSet, at: float) -> None:
-    node = world.nodes[e.node]
+    node = world.nodes.get(e.node)
+    if node is None:
+        raise IllegalMove(f"node {e.node} cannot be set: it is not known")
     world.nodes[e.node] = replace(
         node,
         declared=node.declared if e.declared is None else e.declared,

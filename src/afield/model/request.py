@@ -92,7 +92,7 @@ def parse(text: str) -> Request:
 def parse_gpus(text: str) -> Request:
     """One process with devices, from the short form: `4` any four, `a100` one of a model, `2:a100` two."""
     if re.fullmatch(r"\s*0*[1-9][0-9]*\s*", text):
-        return parse(f"[{int(text)}:{ANY_MODEL}]")
+        return parse(f"[{text.strip()}:{ANY_MODEL}]")
     return Request((ProcessGroup(devices=tuple(DeviceAsk(m, n) for m, n in parse_devices(text))),))
 
 
@@ -209,7 +209,8 @@ def _count(reader: _Reader) -> int | None:
         return None
     if not reader.take(":"):
         reader.fail('expected ":" after a count', hints=[f"four devices of any model are 4:{ANY_MODEL}"])
-    if not int(digits[:20]):
+    digits = digits.lstrip("0")
+    if not digits:
         reader.fail("a count is at least 1", at=at)
     if len(digits) > len(str(MAX_PROCESSES)) or int(digits) > MAX_PROCESSES:
         reader.fail(f"a count is at most {MAX_PROCESSES}", at=at)

@@ -72,6 +72,8 @@ def _check_job(job: Job) -> None:
     for attempt in job.attempts:
         if attempt.live == (attempt.outcome is not None):
             raise InvariantBroken(f"attempt {attempt.id}: state {attempt.state}, outcome {attempt.outcome}")
+        if attempt.live and attempt.acked:
+            raise InvariantBroken(f"attempt {attempt.id}: an end is acknowledged, and it is {attempt.state}")
         ranks = [p.rank for p in attempt.placements]
         if ranks != list(range(len(ranks))):
             raise InvariantBroken(f"attempt {attempt.id}: ranks {ranks}")

@@ -81,6 +81,8 @@ class Reader:
             self._sink.mode(path, kind)
         else:
             self._size, self._packed = _SIZES.unpack_from(self._buffer, _HEAD.size + length)
+            if kind == LINK and self._size > _PATH_LIMIT:
+                raise DeltaError("the delta is damaged", "a link of %d bytes" % self._size)
             self._inflate = zlib.decompressobj()
             self._sink.begin(path, kind, self._size)
         self._buffer.clear()

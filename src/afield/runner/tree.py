@@ -179,11 +179,15 @@ class _Sink:
 
     def remove(self, path):
         """A file goes."""
+        self._once(path)
+        if self._tree.entry(path) is None:
+            raise TreeError("bad-delta", "a removal of what is not there", repr(path))
         self._folder.remove(path)
         self.changes[path] = None
 
     def mode(self, path, kind):
         """A file becomes runnable or plain."""
+        self._once(path)
         entry = self._tree.entry(path)
         if entry is None or entry[0] not in (gittree.FILE, gittree.PROGRAM):
             raise TreeError("bad-delta", "a mode for what is no file", repr(path))
@@ -192,6 +196,7 @@ class _Sink:
 
     def begin(self, path, kind, size):
         """A file or a link's target comes."""
+        self._once(path)
         self._coming = (path, kind)
         self._hasher = gittree.hasher(b"blob", size)
         self._target.clear()
@@ -214,6 +219,11 @@ class _Sink:
             self._folder.link(path, bytes(self._target))
         self.close()
         self.changes[path] = (_MODES[kind], self._hasher.digest())
+
+    def _once(self, path):
+        """The tree before and `changes` tell what is in the folder only while no path comes twice."""
+        if path in self.changes:
+            raise TreeError("bad-delta", "a path comes twice", repr(path))
 
     def finish(self):
         """No more comes: the folder is there, also without any file."""

@@ -66,7 +66,7 @@ class Decoder:
 def _head(text):
     try:
         head = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise WireError("head is not JSON: %s" % error)
     if not isinstance(head, dict):
         raise WireError("head is not an object")

@@ -14,6 +14,7 @@ from pydantic_core import PydanticSerializationError
 
 from afield.errors import AfieldError, StoreRefused
 from afield.model import event as ev
+from afield.store.upgrade import upgraded
 
 KINDS: dict[str, type[ev.Event]] = {
     "job_submitted": ev.JobSubmitted,
@@ -39,7 +40,7 @@ KINDS: dict[str, type[ev.Event]] = {
 
 _WORDS: dict[type[ev.Event], str] = {cls: word for word, cls in KINDS.items()}
 _CONFIG = ConfigDict(extra="forbid", ser_json_inf_nan="constants")
-_UPGRADE = "use the newest afield that ever wrote to this store"
+_HINT = "nothing was changed; open it with the newest afield that ever wrote to it, and if this is it, report this"
 
 _ADAPTERS: dict[type[Any], TypeAdapter[Any]] = {}
 
@@ -60,7 +61,7 @@ def decode_event(kind: str, text: str) -> ev.Event:
     """The event that `encode_event` wrote. Raises StoreRefused for unknown kinds, fields and values."""
     found = KINDS.get(kind)
     if found is None:
-        raise StoreRefused(f"the store holds an event that this afield does not know: {kind}", hints=[_UPGRADE])
+        raise StoreRefused(f"the store holds an event that this afield does not know: {kind}", hints=[_HINT])
     return decode(found, text)
 
 
@@ -74,15 +75,26 @@ def encode(value: object) -> str:
 
 
 def decode(cls: type[T], text: str) -> T:
-    """The value of that type that `encode` wrote. Raises StoreRefused for unknown fields and values."""
+    """The value of that type that `encode` wrote, in this build or an older one.
+
+    Raises StoreRefused for fields and values that neither wrote.
+    """
     adapter = _adapter(cls)
     try:
-        value = adapter.validate_python(json.loads(text)) if "\\ud" in text else adapter.validate_json(text)
+        value = _read(adapter, cls, text)
     except (ValueError, AfieldError) as error:
         raise _unreadable(cls, error) from error
     if value is None:
         raise _unreadable(cls, ValueError("it is null"))
     return cast(T, value)
+
+
+def _read(adapter: TypeAdapter[Any], cls: type[Any], text: str) -> Any:
+    """Most rows are of this build and pay nothing for the others."""
+    try:
+        return adapter.validate_python(json.loads(text)) if "\\ud" in text else adapter.validate_json(text)
+    except ValidationError:
+        return adapter.validate_python(upgraded(cls, json.loads(text)))
 
 
 def _adapter(cls: type[Any]) -> TypeAdapter[Any]:
@@ -100,4 +112,4 @@ def _unreadable(cls: type[Any], error: Exception) -> StoreRefused:
     if isinstance(error, ValidationError):
         first = error.errors(include_url=False, include_input=False)[0]
         why = f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
-    return StoreRefused(f"the store holds a {cls.__name__} that this afield cannot read", why=why, hints=[_UPGRADE])
+    return StoreRefused(f"the store holds a {cls.__name__} that this afield cannot read", why=why, hints=[_HINT])

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-from afield.errors import Conflict, Fault, IllegalMove
+from afield.errors import Conflict, Fault
 from afield.model import event as ev
 from afield.model.ids import JobNumber, NodeName
 from afield.model.job import Job
@@ -75,7 +75,7 @@ class Draft:
             if isinstance(event, ev.JobSubmitted):
                 self._check_new(event, fresh, keys)
             record = ev.Record(fresh.seq + 1, at, event)
-            _fold(fresh, record)
+            fold(fresh, record)
             records.append(record)
         self._next = fresh
         self._jobs.update({number: fresh.jobs.get(number) for number in jobs})
@@ -122,13 +122,6 @@ class Draft:
             owner = f"job {found[0]}" if found else "another job of this moment"
             raise Conflict(f"submit key {event.key} was used for {owner}", hints=["make a new key for a new job"])
         keys.add((event.user, event.key))
-
-
-def _fold(world: World, record: ev.Record) -> None:
-    try:
-        fold(world, record)
-    except KeyError as error:
-        raise IllegalMove(f"{type(record.event).__name__} of {error}, which is not known") from error
 
 
 def _job_of(event: ev.Event) -> JobNumber:

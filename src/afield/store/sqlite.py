@@ -230,8 +230,11 @@ class SqliteStore:
 
 
 def _plain(text: str) -> str:
-    """A name as a column's text: lone surrogates are no text for SQLite."""
-    return text.encode("utf-8", "backslashreplace").decode()
+    """A name as a column's text, no two names the same: lone surrogates and NUL are no text for a database."""
+    if text[:1] != "\\" and "\0" not in text and not any("\ud800" <= c <= "\udfff" for c in text):
+        return text
+    escaped = text.replace("\\", "\\\\").replace("\0", "\\0")
+    return "\\" + escaped.encode("utf-8", "backslashreplace").decode()
 
 
 def _engine(path: Path, *, writes: bool) -> Engine:

@@ -22,6 +22,7 @@ from sqlalchemy import (
 )
 
 from afield.errors import StoreRefused
+from afield.store.upgrade import FORM
 
 SCHEMA = 1
 
@@ -72,19 +73,30 @@ def take_over(connection: Connection) -> tuple[str, int]:
         fresh = {"schema": str(SCHEMA), "id": secrets.token_hex(8), "incarnation": "0"}
         connection.execute(about.insert(), [{"name": n, "value": v} for n, v in fresh.items()])
     told: dict[str, str] = {row.name: row.value for row in connection.execute(select(about))}
-    _check(told.get("schema", ""))
+    _check("schema", told.get("schema", ""), SCHEMA)
+    _raise_form(connection, told.get("form"))
     incarnation = max(int(told["incarnation"]) + 1, int(time.time()))
     connection.execute(update(about).where(about.c.name == "incarnation").values(value=str(incarnation)))
     return told["id"], incarnation
 
 
-def _check(schema: str) -> None:
-    if schema == str(SCHEMA):
+def _raise_form(connection: Connection, form: str | None) -> None:
+    """What is written from now on has this build's form. A store from before forms were counted names none."""
+    if form is None:
+        connection.execute(about.insert().values(name="form", value=str(FORM)))
+    elif form.isdigit() and int(form) < FORM:
+        connection.execute(update(about).where(about.c.name == "form").values(value=str(FORM)))
+    else:
+        _check("form", form, FORM)
+
+
+def _check(what: str, found: str, known: int) -> None:
+    if found == str(known):
         return
-    if schema.isdigit() and int(schema) > SCHEMA:
+    if found.isdigit() and int(found) > known:
         raise StoreRefused(
             "the store was written by a newer afield",
-            why=f"its schema is version {schema}, this afield knows version {SCHEMA}",
+            why=f"its {what} is version {found}, this afield knows version {known}",
             hints=["upgrade afield here", "or use another AFIELD_STATE_DIR"],
         )
-    raise StoreRefused("the store has no schema that any afield wrote", why=f"its schema version is {schema!r}")
+    raise StoreRefused(f"the store has no {what} that any afield wrote", why=f"its {what} version is {found!r}")

@@ -28,14 +28,6 @@ def test_every_exit_code_is_documented() -> None:
         assert re.search(rf"^  {status.value} ", EXIT_CODES, re.MULTILINE), status
 
 
-def test_every_clause_of_the_promise_names_tests_that_exist() -> None:
-    named = re.findall(r"`(tests/[\w/.]+\.py)(?:::(\w+))?`", (ROOT / "docs/promise.md").read_text())
-    assert named
-    for path, test in named:
-        assert (ROOT / path).exists(), path
-        assert not test or f"def {test}(" in (ROOT / path).read_text(), (path, test)
-
-
 def test_commands_in_the_how_to_exist() -> None:
     for page in ("docs/how-to.md", "README.md"):
         for verb, second in re.findall(r"^ {4}afield ([a-z]+)(?: ([a-z]+))?", (ROOT / page).read_text(), re.MULTILINE):

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import pytest
-from hypothesis import given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from afield.errors import RequestSyntaxError, UsageError
@@ -173,11 +176,43 @@ def test_blanks_change_nothing(request_: Request, data: st.DataObject) -> None:
     assert parse(text) == request_
 
 
-@given(st.text(alphabet="[]:,=019.ag cpumediskG", max_size=20))
-def test_any_text_is_read_or_refused_with_a_column(text: str) -> None:
-    column = 1
+def read(reader: Callable[[str], Any], text: str) -> Any:
+    """What a reader makes of a text: a value, or the error that says where."""
     try:
-        parse(text)
+        return reader(text)
     except RequestSyntaxError as error:
-        column = error.column
-    assert 1 <= column <= len(text) + 1
+        return error
+
+
+ANY = st.text(alphabet="[]:,=019.ag cpumediskG", max_size=20) | st.text(max_size=12)
+
+
+@settings(max_examples=400)
+@given(ANY)
+@example("[" + "9" * 5000 + ":a]")
+@example("[mem=" + "9" * 5000 + "G]")
+def test_any_text_is_read_and_written_back_or_refused_with_a_column(text: str) -> None:
+    found = read(parse, text)
+    if isinstance(found, RequestSyntaxError):
+        assert 1 <= found.column <= len(text) + 1
+        shown, caret = found.why.split("\n")
+        assert (len(shown), len(caret)) == (len(text), found.column)
+    else:
+        assert parse(format(found)) == found
+
+
+@settings(max_examples=200)
+@given(ANY)
+@example("9" * 5000)
+@example("0" * 5000 + "4")
+def test_any_short_form_is_read_or_refused_with_a_column(text: str) -> None:
+    for reader in (parse_gpus, parse_devices):
+        found = read(reader, text)
+        # The short form of a number is read as the request that it is short for.
+        assert not isinstance(found, RequestSyntaxError) or 1 <= found.column <= len(text) + len("[:gpu]") + 1
+
+
+@pytest.mark.parametrize("text", ["007", "[0002:a]", "000000003:[]"])
+def test_zeros_before_a_count_change_nothing(text: str) -> None:
+    reader = parse if "[" in text else parse_gpus
+    assert reader(text) == reader(text.replace("0", ""))

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from afield.model import event as ev
-from afield.model.action import Ack, Launch, Place, Stop, Wake
+from afield.model.action import Ack, Decide, Hold, Launch, OrderStop, Place, Stop, Wake
 from afield.model.attempt import Attempt, Exited, State, Why
 from afield.model.ids import JobNumber, NodeName
 from afield.model.job import Goal, Job
 from afield.model.machine import fold, forget
 from afield.model.node import Health
 from afield.model.policy import Policy
+from afield.model.request import ANY_MODEL
 from afield.model.world import World
+from afield.plan.order import line
 from afield.plan.place import impossible
 from afield.plan.step import step
 from tests.unit.plan.worlds import Story
@@ -115,9 +119,51 @@ def test_the_invariants_hold_and_a_plan_is_lawful(told: Story) -> None:
             assert live is not None
             assert (live.state is State.STOPPING) == isinstance(action, Stop)
     told.step()
-    assert not [a for a in step(told.world, told.now) if isinstance(a, Place)], (
-        "one step grants all that can be granted"
-    )
+    again = step(told.world, told.now)
+    recorded = [a for a in again if isinstance(a, Place | OrderStop | Decide | Hold)]
+    assert not recorded, "one step grants, orders, decides and holds all that can be"
+    if not [a for a in actions if isinstance(a, Place | OrderStop | Decide | Hold)]:
+        assert again == actions, "where nothing was recorded the plan is the same"
+
+
+@settings(max_examples=100)
+@given(histories())
+def test_what_is_told_as_done_is_not_asked_for_again(told: Story) -> None:
+    for action in told.step():
+        before = step(told.world, told.now)
+        match action:
+            case Ack(attempt):
+                told.tell(ev.AttemptAcked(attempt))
+            case Launch(attempt):
+                told.tell(ev.AttemptStarted(attempt))
+            case Stop(attempt):
+                told.tell(ev.AttemptExited(attempt, (), by_us=True))
+            case _:
+                continue
+        assert action in before
+        assert action not in step(told.world, told.now)
+
+
+@settings(max_examples=100)
+@given(histories())
+def test_a_gang_is_placed_whole_on_what_is_free_and_in_order_of_the_line(told: Story) -> None:
+    before = {(p.node, d) for a in told.world.live() for p in a.placements for d in p.devices}
+    waiting = [j.number for j in line(told.world, told.now)]
+    placed = [a for a in told.step() if isinstance(a, Place)]
+    order = [waiting.index(a.attempt.job) for a in placed]
+    assert order == sorted(order)
+    for action in placed:
+        request = told.job(action.attempt.job).request
+        assert [p.rank for p in action.placements] == list(range(request.processes))
+        for p in action.placements:
+            asked = request.groups[p.group].devices
+            models = Counter(d.partition("#")[0] for d in p.devices)
+            assert sum(models.values()) == sum(ask.count for ask in asked)
+            assert all(models[ask.model] >= ask.count for ask in asked if ask.model != ANY_MODEL)
+            fresh = {(p.node, d) for d in p.devices}
+            assert len(fresh) == len(p.devices)
+            assert not fresh & before, "a device is granted twice"
+            before |= fresh
 
 
 @settings(max_examples=60, deadline=None)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from afield.model import event as ev
-from afield.model.action import Action, Decide, Hold, OrderStop, Place
+from afield.model.action import Action, Decide, Hold, Launch, OrderStop, Place, Stop
 from afield.model.attempt import Exited
 from afield.model.ids import AttemptId, JobNumber, NodeName, Nonce
 from afield.model.job import Goal, Job
@@ -83,6 +83,8 @@ class Story:
     def step(self) -> list[Action]:
         """The plan now, with what it records recorded."""
         actions = step(self.world, self.now)
+        named = [a.attempt for a in actions if isinstance(a, Place | Launch | OrderStop | Stop)]
+        assert len(named) == len(set(named)), "one thing at a time for each attempt"
         for action in actions:
             match action:
                 case Place(attempt, placements):

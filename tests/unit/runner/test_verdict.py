@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from afield.runner import verdict
 
@@ -68,8 +71,8 @@ def _expected(facts: dict[str, Any]) -> str:
     return next(word for fits, word in rows if fits)
 
 
-def test_every_combination_has_its_word() -> None:
-    seen = set()
+def _worlds() -> Iterator[dict[str, Any]]:
+    """Every combination of evidence of two processes."""
     worlds = itertools.product(
         (None, {"reason": "r", "by": "x"}),
         ("none", "free", "held"),
@@ -80,11 +83,70 @@ def test_every_combination_has_its_word() -> None:
     )
     for sealed, lock, ready, final, first, second in worlds:
         processes = {"0": first, "1": second}
-        facts = _facts(sealed=sealed, lock=lock, ready=ready, final=final, processes=processes)
+        yield _facts(sealed=sealed, lock=lock, ready=ready, final=final, processes=processes)
+
+
+def test_every_combination_has_its_word() -> None:
+    seen = set()
+    for facts in _worlds():
         word = verdict.verdict(facts)
         assert word == _expected(facts), facts
         seen.add(word)
     assert seen == set(verdict.WORDS)
+
+
+def _later(facts: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """What may still happen to a folder that nobody looks after: one deed at a time."""
+    yield "acknowledged", {**facts, "acked": True}
+    yield "told to stop", {**facts, "stops": facts["stops"] + 1}
+    yield "rebooted", {**facts, "boot": "b2", "processes": {r: {**p, "alive": False} for r, p in _each(facts)}}
+    yield "gathered", {**facts, "processes": {r: {**p, "out": 9, "err": 9} for r, p in _each(facts)}}
+    if facts["sealed"] is None:
+        yield "sealed", {**facts, "sealed": {"reason": "late", "by": "link"}}
+    if facts["final"] is None and verdict.verdict(facts) == verdict.ENDED:
+        yield "written up", {**facts, "final": FINALS["ended"]}
+
+
+def _each(facts: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
+    return list(facts["processes"].items())
+
+
+def test_a_closed_folder_stays_closed_with_the_same_word() -> None:
+    closed = 0
+    for facts in _worlds():
+        word = verdict.verdict(facts)
+        if word not in verdict.CLOSED:
+            continue
+        closed += 1
+        for deed, then in _later(facts):
+            assert verdict.verdict(then) == word, (deed, facts)
+            assert verdict.exits(then) == verdict.exits(facts), (deed, facts)
+    assert closed > 1000
+
+
+WORDS = st.sampled_from(["code", "signal", "by", "boot", "stage", "x"])
+FILE = st.none() | st.dictionaries(WORDS, st.none() | st.integers(0, 9) | st.text(max_size=3), max_size=3)
+SEAL = st.none() | st.fixed_dictionaries({"reason": st.text(max_size=3), "by": st.just("link")})
+PROCESS = st.fixed_dictionaries({"started": FILE, "exit": FILE, "alive": st.booleans()})
+FACTS = st.fixed_dictionaries(
+    {
+        "final": FILE,
+        "sealed": SEAL,
+        "ready": FILE,
+        "lock": st.sampled_from(["none", "free", "held"]),
+        "boot": st.just(BOOT),
+        "stages": st.dictionaries(st.just("setup"), PROCESS, max_size=1),
+        "processes": st.dictionaries(st.integers(0, 12).map(str), PROCESS, max_size=2),
+    }
+)
+
+
+@given(FACTS)
+def test_any_facts_have_one_word_a_reason_and_exits(facts: dict[str, Any]) -> None:
+    """A file that was half written or comes from another build is a fact like any other."""
+    assert verdict.verdict(facts) in verdict.WORDS
+    assert isinstance(verdict.reason(facts), str)
+    assert {e["rank"] for e in verdict.exits(facts)} <= set(map(int, facts["processes"]))
 
 
 @pytest.mark.parametrize(
