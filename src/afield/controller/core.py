@@ -33,6 +33,7 @@ from afield.model.machine import forget
 from afield.model.node import Health
 from afield.model.world import World
 from afield.plan.explain import Explainer, explain
+from afield.runner import points
 from afield.store.output import Mirror
 from afield.store.port import Store
 from afield.store.writer import Writer
@@ -219,7 +220,8 @@ class Controller:
             return
         link = await session.link()
         cursors = self._watch.cursors(attempt.id, session.name)
-        facts, _ = await link.call("watch", attempt=str(attempt.id), cursors=cursors)
+        with points.around("controller.watch"):
+            facts, _ = await link.call("watch", attempt=str(attempt.id), cursors=cursors)
         self._watch.heard(attempt.id, session.name, facts["facts"])
 
     async def _met(self) -> None:

@@ -15,6 +15,7 @@ from afield.model.attempt import Attempt
 from afield.model.event import AttemptAcked
 from afield.model.ids import AttemptId, NodeName
 from afield.model.job import Job
+from afield.runner import points
 
 log = logging.getLogger(__name__)
 
@@ -108,13 +109,15 @@ class Effects:
             return
         name = str(attempt.id)
         if order.verb == "seal":
-            reply, _ = await session.call("seal", attempt=name, reason=order.why)
+            with points.around("controller.seal"):
+                reply, _ = await session.call("seal", attempt=name, reason=order.why)
         elif order.verb == "stop":
-            reply, _ = await session.call(
-                "stop", attempt=name, k=1, why=order.why, grace_s=job.task.grace_s, by=job.user
-            )
+            stop: dict[str, Any] = {"k": 1, "why": order.why, "grace_s": job.task.grace_s, "by": job.user}
+            with points.around("controller.stop"):
+                reply, _ = await session.call("stop", attempt=name, **stop)
         else:
-            reply, _ = await session.call("go", attempt=name, **fields)
+            with points.around("controller.go"):
+                reply, _ = await session.call("go", attempt=name, **fields)
         if "facts" in reply:
             self._launcher.watch.answered(attempt.id, order.node, reply["facts"])
 
@@ -132,11 +135,13 @@ class Effects:
             watch.answered(attempt.id, session.name, reply["facts"])
 
     async def _ack(self, attempt: Attempt) -> None:
-        await asyncio.to_thread(self._launcher.watch.mirror.sync, str(attempt.id))
+        with points.around("controller.sync"):
+            await asyncio.to_thread(self._launcher.watch.mirror.sync, str(attempt.id))
         for node in attempt.nodes:
             session = self._session(node)
             if session is not None:
                 link = await session.link()
-                await link.call("ack", attempt=str(attempt.id))
+                with points.around("controller.ack"):
+                    await link.call("ack", attempt=str(attempt.id))
                 await link.call("unwatch", attempt=str(attempt.id))
         await self._record(AttemptAcked(attempt.id))

@@ -17,6 +17,7 @@ from afield.model.attempt import Attempt
 from afield.model.ids import NodeName
 from afield.model.job import Job
 from afield.model.world import World
+from afield.runner import points
 from afield.snapshot import send
 from afield.transport.link import Link
 
@@ -45,7 +46,8 @@ class Launcher:
                 await uv.ensure(link, session.facts)
         cursors = self.watch.cursors(attempt.id, session.name)
         began = time.monotonic()
-        reply, _ = await link.call("launch", spec=body, watch=cursors)
+        with points.around("controller.launch"):
+            reply, _ = await link.call("launch", spec=body, watch=cursors)
         sent = "nothing to send"
         for _ in range(SENDS):
             if reply["state"] != "need":

@@ -15,6 +15,7 @@ from uv import find_uv_bin
 
 from afield.errors import SetupFailed
 from afield.model.task import Environment
+from afield.runner import points
 
 MINIMUM = (0, 12)
 """The oldest uv that the builds on nodes can use; the runner has the same number."""
@@ -63,7 +64,8 @@ async def ensure(link: Link, facts: MutableMapping[str, Any]) -> None:
         offset = 0
         while data := await asyncio.to_thread(file.read, PIECE):
             last = offset + len(data) >= total
-            await link.call("uv.put", data, version=version, offset=offset, total=total, last=last)
+            with points.around("controller.uv"):
+                await link.call("uv.put", data, version=version, offset=offset, total=total, last=last)
             offset += len(data)
     facts["uv"] = version
 

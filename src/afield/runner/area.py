@@ -13,6 +13,7 @@ import time
 
 from . import gittree
 from .files import remove
+from .points import around
 
 PRISTINE = b"pristine"
 SPARES = (b"spare.0", b"spare.1")
@@ -98,12 +99,14 @@ class Area:
         part = path + b".part"
         with open(part, "wb") as file:
             file.write(json.dumps(head).encode("ascii") + b"\n" + held.tree.dump())
-        os.rename(part, path)
+        with around("tree.keep"):
+            os.rename(part, path)
 
     def forget(self, name):
         """Remove an index: its files no longer count."""
         try:
-            os.unlink(self.place(name) + b".index")
+            with around("tree.forget"):
+                os.unlink(self.place(name) + b".index")
         except FileNotFoundError:
             pass
 
@@ -112,7 +115,8 @@ class Area:
         self.forget(name)
         trash = self.place(b"trash.%d.%d" % (os.getpid(), time.monotonic_ns()))
         try:
-            os.rename(self.place(name), trash)
+            with around("tree.discard"):
+                os.rename(self.place(name), trash)
         except FileNotFoundError:
             pass
 

@@ -10,7 +10,7 @@ import os
 import signal
 import sys
 
-from . import wire
+from . import points, wire
 from .child import Pipe, detach, ends
 from .real_process import call_it
 
@@ -109,9 +109,11 @@ class Clerk:
         self._decoder = wire.Decoder()
         requests, self._desk = os.pipe()
         replies, out = os.pipe()
+        points.passes("link.fork")
         self.pid = os.fork()
         if self.pid == 0:
             _live(work, requests, out)
+        points.passes("link.fork+")
         os.close(requests)
         os.close(out)
         self._pipe = Pipe(link, replies, self._frame, self._closed)
@@ -194,8 +196,9 @@ def _live(work, requests, out):
                 break
             for head, _ in decoder.feed(data):
                 for reply, body in work(head):
-                    write(out, wire.prefix(reply, len(body)))
-                    write(out, body)
+                    with points.around("link.reply"):
+                        write(out, wire.prefix(reply, len(body)))
+                        write(out, body)
                 write(out, wire.pack({DONE: True}))
         status = 0
     finally:

@@ -22,7 +22,7 @@ MINIMUM_UV = (0, 12)
 _PROGRAM = (
     "import sys; sys.path.insert(0, sys.argv[1]); from %s import environment_build as b; sys.exit(b.main(sys.argv[2]))"
 )
-_PASSED_ON = ("UV_", "SSL_CERT_", "XDG_", "PYENV_ROOT")
+_PASSED_ON = ("UV_", "SSL_CERT_", "XDG_", "PYENV_ROOT", "AFIELD_KILL")
 _PROJECT_FILES = ("pyproject.toml", "setup.py", "setup.cfg")
 
 

@@ -16,6 +16,7 @@ import subprocess
 import time
 
 from .environment import MARKER, MINIMUM_UV, NEEDS_UV, uv_places, uv_version, whole
+from .points import around
 
 TAIL = 16 * 1024
 _LOCAL = re.compile(r'^name = "([^"]+)"\n(?:version = .*\n)?source = \{ (?:editable|directory) = ', re.MULTILINE)
@@ -219,7 +220,8 @@ def _finish(job, record):
             json.dump(record, file)
             file.flush()
             os.fsync(file.fileno())
-        os.rename(place + "/" + MARKER + ".new", place + "/" + MARKER)
+        with around("environment.marker"):
+            os.rename(place + "/" + MARKER + ".new", place + "/" + MARKER)
         os.fsync(descriptor)
     finally:
         os.close(descriptor)

@@ -7,6 +7,7 @@ import os
 import stat
 
 from . import wire
+from .points import around
 
 BATCH = 4000
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -93,7 +94,8 @@ def _finish_uv(descriptor, part, path, total):
         raise ValueError("uv has %d bytes, not %d" % (os.fstat(descriptor).st_size, total))
     os.fchmod(descriptor, 0o700)
     os.fsync(descriptor)
-    os.rename(part, path)
+    with around("link.uv"):
+        os.rename(part, path)
 
 
 def remove(folder):

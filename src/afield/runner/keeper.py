@@ -77,7 +77,7 @@ class Keeper:
             return
         self.me = yield Self()
         yield Subreaper()
-        yield Listen(self.paths.keeper_sock(self.digest))
+        yield Listen(self.paths.keeper_sock(self.digest), label="keeper.listen")
         _, self.busy_at, _ = yield Now()
         while not (yield from self._over()):
             for happening in (yield Wait((yield from self._until()))):
@@ -147,7 +147,7 @@ class Keeper:
         except (ValueError, OSError) as error:
             reply = {"error": {"code": "keeper", "what": "the keeper refused %s" % do, "why": str(error), "hints": []}}
         if reply is not None:
-            yield Answer(client, dict(reply, re=number))
+            yield Answer(client, dict(reply, re=number), label="keeper.answer")
 
     # ---- verbs -------------------------------------------------------------------------------------------------------
 

@@ -4,10 +4,7 @@
 be performed in any thread; `Wait` and the socket belong to the one `World` of a keeper or shepherd.
 """
 
-import os
-import signal
-
-from . import effects, real_door, real_files, real_process
+from . import effects, points, real_door, real_files, real_process
 from .real_files import roots
 
 __all__ = ["World", "perform", "roots"]
@@ -43,38 +40,14 @@ def perform(generator, world=None):
             return stop.value
         answer, error = None, None
         if effect.label:
-            _points.passes(effect.label)
+            points.passes(effect.label)
         try:
             answer = _TABLE[type(effect)](world, effect)
         except OSError as trouble:
             error = trouble
         if effect.label:
-            _points.passes(effect.label + "+")
+            points.passes(effect.label + "+")
 
-
-class KillPoints:
-    """AFIELD_KILL=label[:n],label2...: the n-th pass kills this process. AFIELD_KILL_LOG: a file of all passes."""
-
-    def __init__(self, environ):
-        self.log = environ.get("AFIELD_KILL_LOG", "")
-        self.left = {}
-        for part in filter(None, environ.get("AFIELD_KILL", "").split(",")):
-            label, _, number = part.partition(":")
-            self.left[label] = int(number or 1)
-
-    def passes(self, label):
-        """Notes one pass; may not return."""
-        if self.log and not label.endswith("+"):
-            descriptor = os.open(self.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-            os.write(descriptor, label.encode("ascii") + b"\n")
-            os.close(descriptor)
-        if label in self.left:
-            self.left[label] -= 1
-            if self.left[label] == 0:
-                os.kill(os.getpid(), signal.SIGKILL)
-
-
-_points = KillPoints(os.environ)
 
 _TABLE = {
     effects.Read: real_files.read,

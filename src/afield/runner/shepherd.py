@@ -22,7 +22,7 @@ def shepherd(paths, attempt):
     run = paths.run(attempt)
     lock = yield Lock(run + "/" + folder.LOCK, label="shepherd.lock")
     if lock is None:
-        yield Tell(HELD)
+        yield Tell(HELD, label="shepherd.told")
         return
     try:
         reason = yield from _live(paths, attempt, me)
@@ -31,7 +31,7 @@ def shepherd(paths, attempt):
         raise
     if reason:
         yield Drop(lock)
-        yield Tell(HELD if reason == TRACE else REFUSED + reason)
+        yield Tell(HELD if reason == TRACE else REFUSED + reason, label="shepherd.told")
 
 
 def _live(paths, attempt, me):

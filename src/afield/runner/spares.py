@@ -6,6 +6,7 @@ import time
 
 from . import gittree
 from .area import PRISTINE, READ, SPARES, Held, TreeError
+from .points import around
 
 SMALL = 4096
 """A tree whose tree objects have fewer bytes (some hundred files) is copied when asked for: spares would not pay."""
@@ -146,7 +147,8 @@ def restore(area, held):
         area.discard(PRISTINE)
         return None
     area.forget(PRISTINE)
-    os.rename(folder.path, area.place(PRISTINE))
+    with around("tree.restore"):
+        os.rename(folder.path, area.place(PRISTINE))
     whole = Held(held.tree)
     area.keep(PRISTINE, whole)
     return whole

@@ -9,6 +9,7 @@ import os
 from . import delta, gittree, spares
 from .area import PRISTINE, SPARES, Area, Held, TreeError
 from .files import remove
+from .points import around
 from .spares import Folder
 
 SHORT_S = 0.02
@@ -312,7 +313,8 @@ def _hand_over(area, name, destination, inside):
 def _move(path, destination, inside):
     if inside:
         os.makedirs(os.path.join(path, inside), exist_ok=True)
-    os.rename(path, destination)
+    with around("tree.move"):
+        os.rename(path, destination)
 
 
 def _same_disk(one, other):

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from afield.controller.submit import Submission
 from afield.errors import UsageError
-from afield.runner import wire
+from afield.runner import points, wire
 from afield.server import schema
 from afield.server.answer import FRAMES, Json, Stream, frames
 from afield.server.desk import Desk
@@ -56,7 +56,8 @@ class JobRoutes:
             schema.check(submission, f"jobs.{index}")
         self._check_cache(body)
         asked = [self._signed(s) for s in body.jobs]
-        return _jobs(await self._desk.controller.submit(asked, dry_run=body.dry_run))
+        with points.around("controller.submit"):
+            return _jobs(await self._desk.controller.submit(asked, dry_run=body.dry_run))
 
     def _check_cache(self, body: schema.SubmitBody) -> None:
         """Code that was taken into another folder would be missed only when a node asks for it."""

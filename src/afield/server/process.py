@@ -19,6 +19,7 @@ import uvicorn
 from afield.build import build
 from afield.errors import AfieldError
 from afield.folders import Folders
+from afield.runner import points
 from afield.server.app import guarded
 from afield.server.desk import Desk
 from afield.server.port import ControllerPort
@@ -150,8 +151,9 @@ def _door(folders: Folders, desk: Desk) -> Iterator[tuple[socket.socket, Callabl
     with contextlib.suppress(FileNotFoundError):
         os.unlink(folders.socket)
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener:
-        listener.bind(folders.socket)
-        listener.listen(BACKLOG)
+        with points.around("controller.door"):
+            listener.bind(folders.socket)
+            listener.listen(BACKLOG)
         made = _inode(folders.socket)
         try:
             yield listener, lambda: _inode(folders.socket) == made
@@ -171,7 +173,8 @@ def _write_token(path: str, token: str) -> None:
     made = f"{path}.new"
     with open(made, "w", encoding="ascii", opener=lambda p, flags: os.open(p, flags, 0o600)) as file:
         file.write(token)
-    os.replace(made, path)
+    with points.around("controller.token"):
+        os.replace(made, path)
 
 
 def _log_to(path: str) -> None:

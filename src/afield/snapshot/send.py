@@ -18,7 +18,7 @@ from typing import Any, Protocol
 
 from afield.errors import AfieldError, SetupFailed
 from afield.runner import delta as wire
-from afield.runner import gittree
+from afield.runner import gittree, points
 from afield.snapshot.objects import Objects, StoredTree
 
 PIECE = 512 * 1024
@@ -158,7 +158,8 @@ async def _first(link: Link, piece: bytes, fields: dict[str, Any]) -> dict[str, 
     """The answer to the first piece, asked again while the node is making copies of this workspace's files."""
     for _ in range(BUSY_TRIES):
         try:
-            reply, _ = await link.call("tree.apply", piece, **fields)
+            with points.around("controller.code"):
+                reply, _ = await link.call("tree.apply", piece, **fields)
         except AfieldError as error:
             if error.code != "tree-busy":
                 raise

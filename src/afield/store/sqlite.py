@@ -33,6 +33,7 @@ from afield.model.ids import JobNumber, NodeName
 from afield.model.job import Job
 from afield.model.node import Node
 from afield.model.world import World
+from afield.runner import points
 from afield.store import codec, guard, place, port, tables
 from afield.store.cache import JobCache
 from afield.store.draft import Draft
@@ -84,7 +85,7 @@ class SqliteStore:
             try:
                 _create(path)
                 engines = _engine(path, writes=True), _engine(path, writes=False)
-                with engines[0].begin() as connection:
+                with engines[0].begin() as connection, points.around("controller.take"):
                     told = tables.take_over(connection)
                 return cls(path, lock, engines, told)
             except BaseException:
@@ -108,10 +109,13 @@ class SqliteStore:
         """See Store."""
         if draft.after != self._seq:
             raise Fault(f"the world is at event {draft.after}, the store at {self._seq}")
+        points.passes("controller.write")
         with guard.refusing(self.path), self._writer.begin():
             self._write_log(draft.records)
             self._write_jobs(draft)
             self._write_nodes(draft.nodes)
+            points.passes("controller.commit")
+        points.passes("controller.commit+")
         self._seq = draft.records[-1].seq
         self._next = JobNumber(max(self._next, *(e.job + 1 for e in draft.submitted), 0))
         for number, job in draft.jobs.items():

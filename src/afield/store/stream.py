@@ -13,6 +13,7 @@ import os
 from typing import TypedDict
 
 from afield.errors import StoreRefused
+from afield.runner import points
 
 TAIL = 64
 """Bytes before a cursor by which the node proves that its file is still the same one."""
@@ -70,7 +71,8 @@ class Stream:
         found: Gap = {"at": self.size, "from": start, "to": end, "why": why}
         if self.gaps and self.gaps[-1] == found:
             return
-        self._say(found)
+        with points.around("controller.gap"):
+            self._say(found)
         self.gaps.append(found)
 
     def read(self, start: int, limit: int) -> bytes:
@@ -97,7 +99,8 @@ class Stream:
     def _write(self, view: memoryview) -> None:
         while view:
             try:
-                done = os.write(self._file, view)
+                with points.around("controller.output"):
+                    done = os.write(self._file, view)
             except OSError as error:
                 raise refused(self._path, error) from error
             self.size += done

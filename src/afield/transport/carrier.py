@@ -9,6 +9,8 @@ import socket
 import subprocess
 from collections.abc import Callable, Mapping, Sequence
 
+from afield.runner import points
+
 TAIL = 8 * 1024
 ROOM = 1024 * 1024
 
@@ -24,14 +26,15 @@ class Carrier:
                 end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, ROOM)
             try:
                 # A session of its own: Ctrl-C in the caller's terminal is not meant for it.
-                self._process = subprocess.Popen(
-                    list(argv),
-                    stdin=theirs.fileno(),
-                    stdout=theirs.fileno(),
-                    stderr=subprocess.PIPE,
-                    env=dict(environment) if environment is not None else None,
-                    start_new_session=True,
-                )
+                with points.around("controller.fork"):
+                    self._process = subprocess.Popen(
+                        list(argv),
+                        stdin=theirs.fileno(),
+                        stdout=theirs.fileno(),
+                        stderr=subprocess.PIPE,
+                        env=dict(environment) if environment is not None else None,
+                        start_new_session=True,
+                    )
             except OSError:
                 ours.close()
                 raise

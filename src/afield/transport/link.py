@@ -13,7 +13,7 @@ from collections.abc import AsyncGenerator, Callable
 from typing import Any
 
 from afield.errors import AfieldError, Unreachable, from_dict
-from afield.runner import wire
+from afield.runner import points, wire
 from afield.transport.carrier import Carrier
 
 Head = dict[str, Any]
@@ -252,7 +252,8 @@ class Link:
     def _writable(self) -> None:
         try:
             while self._out:
-                written = self._sock.sendmsg(list(self._out)[:8])
+                with points.around("controller.send"):
+                    written = self._sock.sendmsg(list(self._out)[:8])
                 self._sent = time.monotonic()
                 self._queued -= written
                 self._advance(written)
