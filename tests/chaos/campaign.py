@@ -1,0 +1,136 @@
+"""The random campaign: several arenas driven at once, and one killer that strikes anywhere at a steady rate.
+
+    python -m tests.chaos.campaign --kills 20000 --out totals.json
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import random
+import sys
+import time
+from collections import Counter
+from dataclasses import asdict, dataclass, field
+from threading import Event, Thread
+
+from tests.chaos.arena import Arena
+from tests.chaos.judge import lost
+from tests.chaos.zygote import Zygote
+
+ROLES = {"controller": 15, "link": 13, "clerk": 7, "keeper": 15, "shepherd": 50}
+ARENAS = 5
+LIVE = 6
+RATE = 18.0
+"""Kills a second that the killer tries for."""
+
+
+@dataclass(slots=True)
+class Totals:
+    """What a campaign did and found; `violations` are the judge's words."""
+
+    seed: int
+    kills: dict[str, int] = field(default_factory=dict)
+    controllers: int = 0
+    jobs: int = 0
+    attempts: int = 0
+    lost_honest: int = 0
+    seconds: float = 0.0
+    exits: dict[str, int] = field(default_factory=dict)
+    violations: list[str] = field(default_factory=list)
+
+
+class Campaign:
+    """Kills `kills` processes at random moments, with `rate` a second at most."""
+
+    def __init__(self, seed: int, kills: int, rate: float = RATE) -> None:
+        self.totals = Totals(seed)
+        self._wanted = kills
+        self._rate = rate
+        self._dice = random.Random(seed)
+        self._stop = Event()
+        self._broken: list[str] = []
+
+    def run(self) -> Totals:
+        """The whole of it."""
+        began = time.monotonic()
+        zygote = Zygote()
+        arenas = [Arena(zygote, random.Random(self._dice.randrange(2**31))) for _ in range(ARENAS)]
+        try:
+            self._under_fire(arenas, self._drive)
+            self._finish(arenas, zygote)
+        finally:
+            for arena in arenas:
+                arena.close()
+            zygote.close()
+        self.totals.seconds = round(time.monotonic() - began, 1)
+        return self.totals
+
+    def _under_fire(self, arenas: list[Arena], drive: object) -> None:
+        drivers = [Thread(target=self._drive, args=(arena,), daemon=True) for arena in arenas]
+        for driver in drivers:
+            driver.start()
+        try:
+            self._strike(arenas)
+        finally:
+            self._stop.set()
+            for driver in drivers:
+                driver.join()
+
+    def _drive(self, arena: Arena) -> None:
+        try:
+            while not self._stop.is_set():
+                arena.drive(LIVE)
+                if arena.dice.random() < 0.02:
+                    arena.raise_one()
+                self._stop.wait(0.05)
+        except Exception as error:  # noqa: BLE001 a driver that broke is a finding like any other
+            self._broken.append(f"the driver of {arena.sandbox.root} broke: {error!r}")
+            self._stop.set()
+
+    def _strike(self, arenas: list[Arena]) -> None:
+        roles, weights = list(ROLES), list(ROLES.values())
+        kills: Counter[str] = Counter()
+        began = time.monotonic()
+        while sum(kills.values()) < self._wanted and not self._stop.is_set():
+            role = self._dice.choices(roles, weights)[0]
+            struck = self._dice.choice(arenas).kill(role)
+            kills[role] += struck
+            early = began + sum(kills.values()) / self._rate - time.monotonic()
+            time.sleep(max(0.001, self._dice.uniform(0, 2 * early) if early > 0 else 0.001))
+        self.totals.kills = dict(kills)
+
+    def _finish(self, arenas: list[Arena], zygote: Zygote) -> None:
+        self.totals.violations += self._broken
+        for arena in arenas:
+            wrong = arena.drain()
+            story = [arena.sandbox.story()] if wrong else []
+            self.totals.violations += [*wrong, *story]
+            history = arena.history()
+            self.totals.jobs += len(history.told)
+            self.totals.attempts += sum(len(t.attempts) for t in history.told)
+            self.totals.lost_honest += lost(history.told)
+            self.totals.controllers += len(arena.forked)
+        self.totals.exits = {str(k): n for k, n in Counter(zygote.ended().values()).items()}
+
+
+def main(argv: list[str]) -> int:
+    """Run a campaign, print its totals as JSON; 1 when a promise was broken."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--kills", type=int, default=2000)
+    parser.add_argument("--rate", type=float, default=RATE)
+    parser.add_argument("--seed", type=int, default=int.from_bytes(os.urandom(3)))
+    parser.add_argument("--out", help="a file for the totals")
+    given = parser.parse_args(argv)
+    totals = Campaign(given.seed, given.kills, given.rate).run()
+    text = json.dumps(asdict(totals), indent=1)
+    print(text)
+    if given.out:
+        with open(given.out, "w") as file:
+            file.write(text + "\n")
+    return 1 if totals.violations else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
