@@ -2,10 +2,11 @@
 SHELL := /bin/bash
 BIN := .venv/bin
 TESTS ?= tests
+N ?= 20000
 CODE := src tests tools examples $(wildcard bench)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check fmt bench reference trust constraints clean
+.PHONY: help setup demo test chaos check fmt bench reference trust constraints clean
 
 help: ## this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -25,6 +26,11 @@ demo: setup ## trains a classifier through afield, twice: the second time everyt
 test: setup ## all tests but the campaigns; TESTS=tests/unit for some of them
 	@bash tools/system.sh
 	$(BIN)/pytest -q -rs --durations=5 $(TESTS)
+
+chaos: setup ## kills N processes of ours at random, then at every label and at all pairs; totals in build/chaos.json
+	@mkdir -p build
+	$(BIN)/python -m tests.chaos.campaign --kills $(N) --out build/chaos.json
+	AFIELD_EACH=50 AFIELD_PAIRS=0 $(BIN)/pytest -q -s tests/chaos/test_labels.py
 
 check: setup ## format, lint, types, who imports whom, sizes, links, Python 3.8
 	@bash tools/check.sh

@@ -11,7 +11,7 @@ import select
 import signal
 import time
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from threading import Lock
 from typing import Any
@@ -43,17 +43,29 @@ END_S = 240.0
 AGAIN_S = 0.02
 
 
-class Arena:
-    """`extra` are variables of its controllers and runners; `census` is asked for the runner's processes."""
+@dataclass(frozen=True, slots=True)
+class Tools:
+    """What all arenas share."""
 
-    def __init__(self, zygote: Zygote, dice: random.Random, extra: dict[str, str] | None = None) -> None:
+    zygote: Zygote
+    census: Census
+
+
+class Arena:
+    """`extra` are variables of its controllers and runners."""
+
+    def __init__(self, tools: Tools, dice: random.Random, extra: dict[str, str] | None = None) -> None:
         self.sandbox = Sandbox(variables=extra)
         self.dice = dice
-        self.census = Census([self.sandbox.id])
+        self.census = tools.census
         self.wishes: dict[str, Wish] = {}
         self.kills: list[Kill] = []
         self.forked: list[int] = []
-        self._zygote = zygote
+        self.stops = 0.15
+        """Which share of the jobs will be stopped."""
+        self.extras: Callable[[], dict[str, Any]] = dict
+        """What else the next job's task holds."""
+        self._zygote = tools.zygote
         self._folders = _folders(self.sandbox)
         self._controllers: dict[int, int] = {}
         self._turn = Lock()
@@ -110,19 +122,23 @@ class Arena:
             if select.select([handle], [], [], 0)[0]:
                 return False
             signal.pidfd_send_signal(handle, how)
-        self.kills.append(Kill(time.time(), "controller"))
+        self._note("controller", "", how)
         return True
 
     def _kill_runner(self, role: str, how: signal.Signals) -> bool:
-        victims = [p for p in self.census.living() if p.role == role]
+        victims = [p for p in self.census.living(self.sandbox.id) if p.role == role]
         if not victims:
             return False
         victim = self.dice.choice(victims)
         attempt = victim.attempt() if role == "shepherd" else ""
         if not victim.send(how):
             return False
-        self.kills.append(Kill(time.time(), role, attempt))
+        self._note(role, attempt, how)
         return True
+
+    def _note(self, role: str, attempt: str, how: signal.Signals) -> None:
+        if how is signal.SIGKILL:
+            self.kills.append(Kill(time.time(), role, attempt))
 
     # driving
 
@@ -158,9 +174,9 @@ class Arena:
         if wish.stopped and view["phase"] in ("running", "starting") and self.dice.random() < 0.3:
             self.call("POST", f"/v1/jobs/{view['number']}/stop")
 
-    def submit(self, count: int, **more: Any) -> None:
+    def submit(self, count: int) -> None:
         """New jobs, and those whose last submission got no answer and is to be repeated. Raises Gone."""
-        bodies, self._unanswered = self._unanswered + [self._body(more) for _ in range(count)], []
+        bodies, self._unanswered = self._unanswered + [self._body() for _ in range(count)], []
         try:
             views = self.call("POST", "/v1/jobs", {"jobs": bodies, "dry_run": False})["jobs"]
         except Gone:
@@ -172,15 +188,15 @@ class Arena:
             self._seen.add(view["number"])
             self.wishes[view["name"]] = replace(self.wishes[view["name"]], number=view["number"])
 
-    def _body(self, more: dict[str, Any]) -> dict[str, Any]:
+    def _body(self) -> dict[str, Any]:
         name = f"w{len(self.wishes)}"
-        code, stopped = self.dice.choice([0, self.dice.randrange(256)]), self.dice.random() < 0.15
+        code, stopped = self.dice.choice([0, self.dice.randrange(256)]), self.dice.random() < self.stops
         first, last = (f"{name} {self.dice.randbytes(20).hex()}" for _ in range(2))
         policy = self.dice.choice(["pass", "rerun"])
         self.wishes[name] = Wish(name, code, f"{first}\n".encode(), f"{last}\n".encode(), policy, None, stopped)
         own = {"LEDGER": self.ledger, "CODE": code, "FIRST": first, "LAST": last, "BEATS": 20 if stopped else 0}
-        variables = sorted((k, str(v)) for k, v in {**own, "LASTS": f"{self.dice.uniform(0, 0.1):.3f}"}.items())
-        task = {"argv": ["sh", "-c", BODY], "variables": variables, "grace_s": 0.3, **more}
+        variables = sorted((k, str(v)) for k, v in {**own, "LASTS": f"{self.dice.uniform(0, 0.5):.3f}"}.items())
+        task = {"argv": ["sh", "-c", BODY], "variables": variables, "grace_s": 0.3, **self.extras()}
         request = {"groups": [{"cpu": 0.05}]}
         body = {"key": submit_key(), "name": name, "user": "me", "task": task, "request": request}
         return {**body, "policy": policy, "nodes": ["local"]}

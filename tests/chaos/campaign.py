@@ -1,6 +1,6 @@
 """The random campaign: several arenas driven at once, and one killer that strikes anywhere at a steady rate.
 
-    python -m tests.chaos.campaign --kills 20000 --out totals.json
+python -m tests.chaos.campaign --kills 20000 --out totals.json
 """
 
 from __future__ import annotations
@@ -12,17 +12,20 @@ import random
 import sys
 import time
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from threading import Event, Thread
 
-from tests.chaos.arena import Arena
+from tests.chaos.arena import Arena, Tools
+from tests.chaos.census import Census
 from tests.chaos.judge import lost
 from tests.chaos.zygote import Zygote
 
 ROLES = {"controller": 15, "link": 13, "clerk": 7, "keeper": 15, "shepherd": 50}
-ARENAS = 5
-LIVE = 6
-RATE = 18.0
+LOOK_S = 0.005
+ARENAS = 6
+LIVE = 10
+RATE = 20.0
 """Kills a second that the killer tries for."""
 
 
@@ -36,6 +39,7 @@ class Totals:
     jobs: int = 0
     attempts: int = 0
     lost_honest: int = 0
+    seconds_of_fire: float = 0.0
     seconds: float = 0.0
     exits: dict[str, int] = field(default_factory=dict)
     violations: list[str] = field(default_factory=list)
@@ -56,9 +60,11 @@ class Campaign:
         """The whole of it."""
         began = time.monotonic()
         zygote = Zygote()
-        arenas = [Arena(zygote, random.Random(self._dice.randrange(2**31))) for _ in range(ARENAS)]
+        tools = Tools(zygote, Census())
+        arenas = [Arena(tools, random.Random(self._dice.randrange(2**31))) for _ in range(ARENAS)]
         try:
-            self._under_fire(arenas, self._drive)
+            self._under_fire(arenas)
+            self.totals.seconds_of_fire = round(time.monotonic() - began, 1)
             self._finish(arenas, zygote)
         finally:
             for arena in arenas:
@@ -67,7 +73,7 @@ class Campaign:
         self.totals.seconds = round(time.monotonic() - began, 1)
         return self.totals
 
-    def _under_fire(self, arenas: list[Arena], drive: object) -> None:
+    def _under_fire(self, arenas: list[Arena]) -> None:
         drivers = [Thread(target=self._drive, args=(arena,), daemon=True) for arena in arenas]
         for driver in drivers:
             driver.start()
@@ -84,7 +90,7 @@ class Campaign:
                 arena.drive(LIVE)
                 if arena.dice.random() < 0.02:
                     arena.raise_one()
-                self._stop.wait(0.05)
+                self._stop.wait(0.1)
         except Exception as error:  # noqa: BLE001 a driver that broke is a finding like any other
             self._broken.append(f"the driver of {arena.sandbox.root} broke: {error!r}")
             self._stop.set()
@@ -95,16 +101,18 @@ class Campaign:
         began = time.monotonic()
         while sum(kills.values()) < self._wanted and not self._stop.is_set():
             role = self._dice.choices(roles, weights)[0]
-            struck = self._dice.choice(arenas).kill(role)
-            kills[role] += struck
+            while not self._dice.choice(arenas).kill(role) and not self._stop.is_set():
+                time.sleep(LOOK_S)
+            kills[role] += 1
             early = began + sum(kills.values()) / self._rate - time.monotonic()
-            time.sleep(max(0.001, self._dice.uniform(0, 2 * early) if early > 0 else 0.001))
+            time.sleep(self._dice.uniform(0, 2 * early) if early > 0 else 0)
         self.totals.kills = dict(kills)
 
     def _finish(self, arenas: list[Arena], zygote: Zygote) -> None:
         self.totals.violations += self._broken
-        for arena in arenas:
-            wrong = arena.drain()
+        with ThreadPoolExecutor(len(arenas)) as pool:
+            verdicts = list(pool.map(Arena.drain, arenas))
+        for arena, wrong in zip(arenas, verdicts, strict=True):
             story = [arena.sandbox.story()] if wrong else []
             self.totals.violations += [*wrong, *story]
             history = arena.history()

@@ -13,6 +13,7 @@ from threading import Lock
 FRESH_S = 0.02
 """A look is shared by all who ask within so many seconds."""
 
+_MARK = b"AFIELD_SANDBOX="
 _RUN = re.compile(r"/runs/([0-9]+\.[0-9]+)/lock$")
 
 
@@ -36,7 +37,6 @@ class Living:
             return ""
         return ""
 
-
     def send(self, how: signal.Signals) -> bool:
         """Send it a signal; whether it was still there."""
         try:
@@ -56,22 +56,21 @@ class Living:
 
 
 class Census:
-    """May be asked by several threads; `sandboxes` are their ids."""
+    """May be asked by several threads."""
 
-    def __init__(self, sandboxes: Iterable[str]) -> None:
-        self._wanted = {f"AFIELD_SANDBOX={name}".encode(): name for name in sandboxes}
+    def __init__(self) -> None:
         self._known: dict[tuple[int, str], str] = {}
         self._living: list[Living] = []
         self._at = 0.0
         self._turn = Lock()
 
-    def living(self) -> list[Living]:
-        """All of the runner's processes, as of a moment ago."""
+    def living(self, sandbox: str) -> list[Living]:
+        """The runner's processes in the sandbox with this id, as of a moment ago."""
         with self._turn:
             if time.monotonic() - self._at > FRESH_S:
                 self._living = list(self._look())
                 self._at = time.monotonic()
-            return self._living
+            return [process for process in self._living if process.sandbox == sandbox]
 
     def _look(self) -> Iterable[Living]:
         rows = {int(name): row for name in os.listdir("/proc") if name.isdigit() and (row := _stat(name))}
@@ -90,10 +89,10 @@ class Census:
         if known is None:
             try:
                 with open(f"/proc/{pid}/environ", "rb") as file:
-                    words = set(file.read().split(b"\0"))
+                    words = file.read().split(b"\0")
             except OSError:
                 return ""
-            known = next((name for word, name in self._wanted.items() if word in words), "")
+            known = next((os.fsdecode(word[len(_MARK) :]) for word in words if word.startswith(_MARK)), "")
             self._known[pid, start] = known
         return known
 

@@ -142,7 +142,7 @@ def evidence(ended: Facts) -> str:
 
 def _ending(attempt: Attempt, words: Mapping[NodeName, str], known: Mapping[NodeName, Facts]) -> Event:
     found = tuple(sorted((e for node in words for e in exits(known[node])), key=lambda e: e.rank))
-    finals = [known[node].get("final") or {} for node in words]
+    finals = [known[node].get("final") or _unfinished(known[node]) for node in words]
     kinds = set(words.values())
     if kinds == {"never_started"}:
         return NeverStarted(attempt.id, _first(known, words, "never_started"))
@@ -160,6 +160,13 @@ def _ending(attempt: Attempt, words: Mapping[NodeName, str], known: Mapping[Node
         cause=causes[0] if causes else None,
         survivors=tuple(s for f in finals for s in f.get("survivors") or ()),
     )
+
+
+def _unfinished(facts: Facts) -> Facts:
+    """What final.json would say of a stop, where both watchers were killed between the exits and it."""
+    note = facts.get("stopping")
+    signalled = any((p.get("exit") or {}).get("after_signal") for p in facts.get("processes", {}).values())
+    return {"by_us": True, "why": note.get("why"), "cause": note.get("cause")} if note and signalled else {}
 
 
 def _why(finals: list[Facts]) -> Why | None:

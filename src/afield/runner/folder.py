@@ -181,6 +181,7 @@ def _look(paths, attempt, lock):
     found["sealed"] = yield from sealed(run)
     found["boot"] = (yield Now())[2]
     found["ready"] = yield from load(run + "/" + READY, nonce)
+    found["stopping"] = yield from load(run + "/" + STOPPING, nonce)
     names = (yield List(run)) or []
     found["stops"] = max([0] + [_stop_number(name) for name in names])
     found["acked"] = ACKED in names

@@ -33,8 +33,8 @@ def _ask(case):
     shell = case.me["shell"]
     flags = ["-c"] if shell.rpartition("/")[2] in NO_LOGIN_FLAG else ["-l", "-c"]
     env = dict(program.base(case.me, _usual(case)), AFIELD_MARK=case.mark)
-    asked = yield Program([shell] + flags + ["env"], env, case.me["home"], out, "/dev/null")
-    yield Open(asked["gate"])
+    asked = yield Program([shell] + flags + ["env"], env, case.me["home"], out, "/dev/null", label="shepherd.login")
+    yield Open(asked["gate"], label="shepherd.login")
     code = yield from _wait(asked["pid"])
     if code is None:
         yield from _kill(case, asked)

@@ -109,13 +109,11 @@ class SqliteStore:
         """See Store."""
         if draft.after != self._seq:
             raise Fault(f"the world is at event {draft.after}, the store at {self._seq}")
-        points.passes("controller.write")
-        with guard.refusing(self.path), self._writer.begin():
+        whole, rows = points.around("controller.commit"), points.around("controller.write")
+        with whole, guard.refusing(self.path), self._writer.begin(), rows:
             self._write_log(draft.records)
             self._write_jobs(draft)
             self._write_nodes(draft.nodes)
-            points.passes("controller.commit")
-        points.passes("controller.commit+")
         self._seq = draft.records[-1].seq
         self._next = JobNumber(max(self._next, *(e.job + 1 for e in draft.submitted), 0))
         for number, job in draft.jobs.items():

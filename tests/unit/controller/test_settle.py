@@ -155,3 +155,17 @@ def test_a_stop_is_ordered_where_something_lives() -> None:
     live = facts(processes={"0": process(alive=True)})
     told = assess(attempt(A, state=State.STOPPING, why=Why.USER), End.ALL, {A: live})
     assert [(o.verb, o.why) for o in told.orders] == [("stop", "user")]
+
+
+def test_a_stop_whose_watchers_were_both_killed_before_the_last_word_is_a_stop() -> None:
+    """Found by random kills: exit.json said "after our signal", final.json never came, and the job had "failed"."""
+    ended = process(signal=15)
+    ended["exit"]["after_signal"] = True
+    note = {"why": "user", "by": "me", "cause": None}
+    sealed = facts(lock="free", sealed={"reason": "", "by": ""}, processes={"0": ended}, stopping=note)
+    told = assess(attempt(A, state=State.STOPPING, why=Why.USER), End.ALL, {A: sealed})
+    exited = told.events[-1]
+    assert isinstance(exited, AttemptExited)
+    assert (exited.by_us, exited.why) == (True, Why.USER)
+    ended["exit"]["after_signal"] = False
+    assert not assess(attempt(A, state=State.STOPPING, why=Why.USER), End.ALL, {A: sealed}).events[-1].by_us
