@@ -12,6 +12,7 @@ import signal
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from threading import Lock
 from typing import Any
@@ -242,7 +243,7 @@ class Arena:
         def ended() -> bool:
             views: list[dict[str, Any]] = self.persist(self.look)
             for view in views:
-                self.persist(lambda view=view: self._meddle(view))
+                self.persist(partial(self._meddle, view))
             return not views
 
         deadline = time.monotonic() + END_S

@@ -81,7 +81,7 @@ def main() -> None:
 
 
 def _reap() -> dict[int, int]:
-    found = {}
+    found: dict[int, int] = {}
     while True:
         try:
             pid, status = os.waitpid(-1, os.WNOHANG)
