@@ -41,6 +41,9 @@ ELSEWHERE = {
     "shepherd.login": "asked once a node",
     "shepherd.ready": "an attempt on two nodes",
     "shepherd.seal": "a start that is refused",
+    "tidy.aside": "an environment that nobody used for days",
+    "tidy.back": "an environment that is wanted in the moment it goes",
+    "tidy.trash": "an environment that nobody used for days",
     "tree.discard": "a damaged copy of the code",
     "tree.restore": "a tree of several hundred files",
 }

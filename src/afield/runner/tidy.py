@@ -14,6 +14,7 @@ import time
 from . import environment, folder
 from .area import PRISTINE, SPARES, Area, TreeError
 from .files import remove
+from .points import around
 from .real import perform
 
 TRASH = ".trash."
@@ -134,12 +135,15 @@ def _drop_environment(paths, name):
         marker = place + "/" + environment.MARKER
         aside = marker + ".aside"
         if os.path.exists(marker):
-            os.rename(marker, aside)
+            with around("tidy.aside"):
+                os.rename(marker, aside)
             if place in _in_use(paths):
-                os.rename(aside, marker)
+                with around("tidy.back"):
+                    os.rename(aside, marker)
                 return False
         trash = paths.env("%s%d.%d" % (TRASH, os.getpid(), time.monotonic_ns()))
-        os.rename(place, trash)
+        with around("tidy.trash"):
+            os.rename(place, trash)
     except BlockingIOError:
         return False
     finally:
