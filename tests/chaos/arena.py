@@ -168,8 +168,8 @@ class Arena:
         return views
 
     def _meddle(self, view: dict[str, Any]) -> None:
-        """A held job is released, as a person would; one that is to be stopped is stopped once it was seen a while."""
-        if "in a row" in view["reason"]:
+        """A job that is held or backs off is released, as a person in a hurry would; one to be stopped is, after a while."""
+        if any(words in view["reason"] for words in ("in a row", "tries again")):
             self.call("POST", f"/v1/jobs/{view['number']}/release")
         wish = self.wishes[view["name"]]
         if wish.stopped and view["phase"] in ("running", "starting") and self.dice.random() < 0.3:
