@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from afield.controller import views
@@ -19,6 +20,9 @@ from afield.plan.place import impossible
 from afield.store.port import Store
 from afield.store.writer import Writer
 
+Key = tuple[str, str]
+"""A user and a submit key."""
+
 
 @dataclass(frozen=True, slots=True)
 class Submission:
@@ -32,6 +36,11 @@ class Submission:
     policy: Policy = Policy.PASS
     priority: int = 0
     nodes: tuple[str, ...] = ()
+
+    @property
+    def id(self) -> Key:
+        """What makes it one and the same, however often it is asked for."""
+        return self.user, self.key
 
     @property
     def body(self) -> str:
@@ -63,27 +72,39 @@ class Intake:
         self._world = world
         self._writer = writer
         self._next = store.next_job()
-        self._taking: dict[tuple[str, str], tuple[JobNumber, str]] = {}
+        self._taking: dict[Key, asyncio.Event] = {}
+        """What is being stored right now, and what to wait on until it is."""
 
     async def submit(self, submissions: Sequence[Submission], *, dry_run: bool) -> list[Job]:
         """The jobs as accepted (or, with `dry_run`, as they would be). Raises NothingFits, Conflict, StoreRefused."""
-        known = [self._known(s) for s in submissions]
-        fresh = [s for s, number in zip(submissions, known, strict=True) if number is None]
-        for word in {w for s in fresh for w in s.nodes}:
+        while under_way := [self._taking[s.id] for s in submissions if s.id in self._taking]:
+            await under_way[0].wait()
+        known = {s.id: number for s in submissions if (number := self._known(s)) is not None}
+        fresh = _unique([s for s in submissions if s.id not in known])
+        for word in {w for s in fresh.values() for w in s.nodes}:
             self._check_named(word)
-        for shape in {(s.request, s.nodes) for s in fresh}:
+        for shape in {(s.request, s.nodes) for s in fresh.values()}:
             if (error := impossible(*shape, self._world)) is not None:
                 raise error
         if dry_run:
             return [_as_job(s, JobNumber(0)) for s in submissions]
-        numbers = [n if n is not None else self._take(s) for s, n in zip(submissions, known, strict=True)]
-        taken = {(s.user, s.key) for s in fresh}
-        try:
-            await self._writer.append([s.event(self._taking[s.user, s.key][0]) for s in fresh])
-        finally:
-            for key in taken:
-                self._taking.pop(key, None)
-        return [self._find(number) for number in numbers]
+        numbers = known | {key: self._number() for key in fresh}
+        await self._store_all({key: s.event(numbers[key]) for key, s in fresh.items()})
+        return [self._find(numbers[s.id]) for s in submissions]
+
+    async def _store_all(self, events: Mapping[Key, JobSubmitted]) -> None:
+        """Store them, whoever waits for it: a caller that left does not make a key free before its fate is known."""
+        stored = asyncio.Event()
+        self._taking |= dict.fromkeys(events, stored)
+
+        def done(_: object) -> None:
+            for key in events:
+                del self._taking[key]
+            stored.set()
+
+        storing = asyncio.ensure_future(self._writer.append(list(events.values())))
+        storing.add_done_callback(done)
+        await asyncio.shield(storing)
 
     def _check_named(self, word: str) -> None:
         """Refuse the name of a node that is none, with the nearest one; patterns and backends may come to be."""
@@ -92,28 +113,36 @@ class Intake:
             raise views.unknown_node(word, [str(n) for n in self._world.nodes])
 
     def _known(self, submission: Submission) -> JobNumber | None:
-        key = (submission.user, submission.key)
-        found = self._taking.get(key) or self._store.by_key(*key)
+        found = self._store.by_key(*submission.id)
         if found is None:
             return None
         number, body = found
         if body != submission.body:
-            raise Conflict(
-                f"submit key {submission.key} was used for job {number} with other contents",
-                hints=["make a new key for a new job"],
-            )
+            raise _used(submission.key, f"for job {number}")
         return JobNumber(number)
 
-    def _take(self, submission: Submission) -> JobNumber:
-        number = JobNumber(self._next)
+    def _number(self) -> JobNumber:
+        number = self._next
         self._next = JobNumber(number + 1)
-        self._taking[submission.user, submission.key] = (number, submission.body)
         return number
 
     def _find(self, number: JobNumber) -> Job:
         job = self._world.jobs.get(number) or self._store.job(number)
         assert job is not None, f"job {number} was accepted and is gone"
         return job
+
+
+def _unique(submissions: Sequence[Submission]) -> dict[Key, Submission]:
+    """Each key once, in order. Raises Conflict when one names two things."""
+    found: dict[Key, Submission] = {}
+    for submission in submissions:
+        if found.setdefault(submission.id, submission).body != submission.body:
+            raise _used(submission.key, "twice")
+    return found
+
+
+def _used(key: str, where: str) -> Conflict:
+    return Conflict(f"submit key {key} was used {where} with other contents", hints=["make a new key for a new job"])
 
 
 def _as_job(submission: Submission, number: JobNumber) -> Job:
