@@ -168,7 +168,7 @@ class Arena:
         return views
 
     def _meddle(self, view: dict[str, Any]) -> None:
-        """A job that is held or backs off is released, as a person in a hurry would; one to be stopped is, after a while."""
+        """A job that is held or backs off is released, as a person in a hurry would; some are stopped after a while."""
         if any(words in view["reason"] for words in ("in a row", "tries again")):
             self.call("POST", f"/v1/jobs/{view['number']}/release")
         wish = self.wishes[view["name"]]

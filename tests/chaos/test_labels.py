@@ -50,7 +50,8 @@ def _fight(sieges: list[Siege], plan: list[Sequence[str]]) -> None:
 
 @pytest.mark.timeout(1800)
 def test_a_kill_at_every_label_breaks_no_promise(sieges: list[Siege]) -> None:
-    dice, plan = random.Random(SEED), []
+    dice = random.Random(SEED)
+    plan: list[Sequence[str]] = []
     for _ in range(EACH):
         order = dice.sample(besieged(), len(besieged()))
         plan += [order[at : at + AT_ONCE] for at in range(0, len(order), AT_ONCE)]
