@@ -18,23 +18,25 @@ _IGNORED = {n for n in range(1, signal.NSIG) if signal.getsignal(n) == signal.SI
 
 
 def program(_world, effect):
-    """See effects.Program."""
+    """See effects.Program. What may fail for want of space comes before the fork: a child could only leave."""
+    streams = real_exec.open_streams(effect.out, effect.err)
     entrance, gate = os.pipe()
     pid = os.fork()
     if pid == 0:
-        _become(effect, entrance)
-    os.close(entrance)
+        _become(effect, entrance, streams)
+    for descriptor in (entrance, *streams):
+        os.close(descriptor)
     found = _stat(pid)
     return {"pid": pid, "start": found[3] if found else 0, "gate": gate}
 
 
-def _become(effect, entrance):
+def _become(effect, entrance, streams):
     """The child of `program`: never returns."""
     try:
         os.setsid()
         call_it("gate")
         _forget_signals()
-        real_exec.streams(effect.out, effect.err)
+        real_exec.take_streams(*streams)
         keep = [real_exec.lift(handle, HIGH) for handle in effect.inherit]
         close_all(keep + [entrance])
         if not os.read(entrance, 1):
