@@ -15,7 +15,7 @@ from tests.chaos.kit import SEED, report
 
 CUTS = int(os.environ.get("AFIELD_CUTS", "40"))
 LOG_BYTES = int(os.environ.get("AFIELD_LOG_BYTES", str(12 << 20)))
-# Where bytes still come to us while ours are held back, it takes the node's own patience to tell: that is too long here.
+# Where only our bytes are held back, those of the node still come: then it is the node that gives up, after 90 s.
 SILENT = {"blackhole", "reset", "towards server only"}
 FAULTS: dict[str, Callable[[Proxy], None]] = {
     "blackhole": Proxy.blackhole,

@@ -14,7 +14,7 @@ from afield.testing.waiting import wait_until
 from tests.chaos.far import Far, Talk, far_away
 from tests.chaos.kit import SEED, noted, report
 
-REBOOTS = int(os.environ.get("AFIELD_REBOOTS", "6"))
+REBOOTS = int(os.environ.get("AFIELD_REBOOTS", "4"))
 
 pytestmark = [pytest.mark.usefixtures("needs_sshd"), pytest.mark.timeout(1800)]
 
@@ -32,7 +32,7 @@ def test_a_reboot_at_any_moment_is_honest(far: Far) -> None:
     wrong: list[str] = []
     while totals["reboots"] < REBOOTS and not wrong:
         policy, code = ("rerun", "pass")[totals["reboots"] % 2], dice.randrange(1, 256)
-        talk = Talk(str(dice.random()), 4096 * dice.randrange(1, 40), 4096, 0.02)
+        talk = Talk(str(dice.random()), 4096 * dice.randrange(1, 80), 4096, 0.05)
         number = far.client.submit([{**far.talk(host.name, talk, code), "policy": policy}])[0]["number"]
         moment = dice.choice(["at once", "begun", "printed"])
         wait_until(lambda number=number, moment=moment: _reached(far, number, moment), show=far.sandbox.story)

@@ -6,7 +6,7 @@ import pwd
 import signal
 import time
 
-from . import environment, real_exec, real_files, real_wait
+from . import bootid, environment, real_exec, real_files, real_wait
 from .effects import Write
 from .killtree import Row
 
@@ -281,19 +281,8 @@ def call_it(role):
 
 
 def now(_world, _effect):
-    """See effects.Now. AFIELD_BOOT_FILE stands for the kernel's file where a test plays a reboot."""
-    other = os.environ.get("AFIELD_BOOT_FILE")
-    if not other and not _boot:
-        _boot.append(_line("/proc/sys/kernel/random/boot_id"))
-    return time.time(), time.monotonic(), _line(other) if other else _boot[0]
-
-
-def _line(path):
-    with open(path) as file:
-        return file.read().strip()
-
-
-_boot = []  # cannot change while we live
+    """See effects.Now."""
+    return time.time(), time.monotonic(), bootid.boot_id()
 
 
 def this(_world, _effect):
