@@ -41,7 +41,8 @@ def test_cuts_at_any_byte_of_a_launch(far: Far) -> None:
     """The connection is reset after byte k of what a launch, its output, its end and their acknowledgement say."""
     dice = random.Random(SEED)
     most = _conversation(far)
-    cut, fired, wrong = 0, 0, []
+    cut, fired = 0, 0
+    wrong: list[str] = []
     while cut < CUTS and not wrong:
         batch = list(far.proxies.items())[: CUTS - cut]
         due = {}

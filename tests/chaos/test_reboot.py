@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import random
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +36,7 @@ def test_a_reboot_at_any_moment_is_honest(far: Far) -> None:
         talk = Talk(str(dice.random()), 4096 * dice.randrange(1, 80), 4096, 0.05)
         number = far.client.submit([{**far.talk(host.name, talk, code), "policy": policy}])[0]["number"]
         moment = dice.choice(["at once", "begun", "printed"])
-        wait_until(lambda number=number, moment=moment: _reached(far, number, moment), show=far.sandbox.story)
+        wait_until(partial(_reached, far, number, moment), show=far.sandbox.story)
         host.reboot()
         totals["reboots"] += 1
         view = far.end(number)

@@ -113,7 +113,7 @@ def _faults(folder: Path, database: bytes, log: bytes, said: dict[int, str | Non
             yield "its log has holes"
         if world != _folded(records):
             yield "its rows are not what its log says"
-        held = {job.number: job.decided for job in store.jobs()}
+        held: dict[int, str | None] = {job.number: job.decided for job in store.jobs()}
         for number, outcome in said.items():
             if number not in held or (outcome is not None and held[number] != outcome):
                 yield f"job {number} was said to be {outcome or 'accepted'} and is {held.get(number, 'missing')}"

@@ -61,10 +61,10 @@ def branch(dice: random.Random, depth: int) -> None:
     wait()
 
 
-def breed(*_: object) -> None:
+def breed(_number: int, _frame: object) -> None:
     """A bounded fork bomb: asked to leave, it makes children of children instead."""
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    for _ in range(MOST):
+    for _child in range(MOST):
         if os.fork() == 0:
             os.setsid()
             note("bred")

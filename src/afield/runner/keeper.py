@@ -236,7 +236,7 @@ class Keeper:
 
     def _strangers(self, table):
         known = {pid for task in self.tasks.values() for pid in task.care.programs()} | set(self.flock) | self.guests
-        # Any other mark is a program's own doing, or that of an afield inside a job: it says nothing of whose child it is.
+        # Any other mark is a program's own doing, or that of an afield inside a job: it does not say whose child it is.
         ours = tuple("%s.%s." % (self.paths.store, attempt) for attempt in self._living())
         here = killtree.children(table, self.me["pid"])
         return [row for row in here if row.pid not in known and not row.mark.startswith(ours) and not row.dead]
