@@ -57,6 +57,7 @@ def _small(where: str) -> Iterator[tuple[Sandbox, Client, Disk]]:
     """A sandbox with one small disk: the `node`'s or the `controller`'s; one job has run on it."""
     with Sandbox() as sandbox:
         disk = Disk(sandbox.home / ".afield" if where == "node" else sandbox.state)
+        (sandbox.state / "server.log").symlink_to(sandbox.root / "server.log")  # tells what happens without room, too
         with client_of(sandbox) as client:
             first = client.submit([job(":", sandbox.root / "ledger")])[0]["number"]
             assert client.wait(first, 60)["outcome"] == "succeeded", sandbox.story()
@@ -81,6 +82,28 @@ def sweep(where: str, kind: str, steps: str, stride: str) -> dict[str, Any]:
             if len(totals["wrong"]) > 3:
                 break
     return totals
+
+
+def while_running(how: str) -> list[str]:
+    """The controller's disk is full from before a job ends until its news were refused; what is wrong afterwards.
+
+    `how`: "quiet", its end is all that there is to tell; "cut", it printed, and then the link to its node was killed.
+    """
+    with _small("controller") as (sandbox, client, disk):
+        ledger, gate, log = (sandbox.root / name for name in ("ledger", "gate", "server.log"))
+        script = 'while [ ! -e "$GATE" ]; do sleep 0.02; done\n' + (PRINT if how == "cut" else ":")
+        number = client.submit([job(script, ledger, code=5, GATE=str(gate))])[0]["number"]
+        wait_until(lambda: noted(ledger, "begin", number) and client.job(number)["phase"] == "running")
+        disk.leave(0)
+        gate.touch()
+        wait_until(lambda: "could not record" in log.read_text(), show=sandbox.story)
+        if how == "cut":
+            end_all(lambda p: p.name == "afield-link" and p.pid in mine(sandbox))
+            wait_until(lambda: "news of node local" in log.read_text(), show=sandbox.story)
+        disk.widen()
+        after = client.submit([job(":", ledger, code=6)])[0]["number"]
+        views = (_end(client, number), 5), (_end(client, after), 6)
+        return [fault for view, code in views for fault in _faults(sandbox, client, view, code)]
 
 
 def _one(sandbox: Sandbox, client: Client, disk: Disk, totals: dict[str, Any], step: int) -> list[str]:

@@ -28,3 +28,8 @@ def test_a_full_disk_loses_nothing() -> None:
     assert not wrong, "\n".join(wrong)
     assert found["node bytes"]["waited"], "the node's disk was never full"
     assert found["controller bytes"]["refused"], "the controller's disk was never full"
+
+
+@pytest.mark.parametrize("how", ["quiet", "cut"])
+def test_an_end_that_could_not_be_recorded_is_recorded_later(how: str) -> None:
+    assert run_inside(["--mount"], "tests.chaos.full_disk:while_running", how) == []
