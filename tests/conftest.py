@@ -25,6 +25,13 @@ settings.register_profile("night", database=_KEPT, deadline=None, suppress_healt
 settings.load_profile(os.environ.get("AFIELD_EXAMPLES", "same"))
 
 
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """One line that counts what could not be tested here; the reasons stand above it."""
+    skipped = terminalreporter.stats.get("skipped", [])
+    reasons = {str(report.longrepr[-1]) for report in skipped if isinstance(report.longrepr, tuple)}
+    terminalreporter.write_line(f"not tested here: {len(skipped)} tests for {len(reasons)} reasons")
+
+
 @pytest.fixture(scope="session")
 def needs_sshd() -> None:
     """Skips the test where OpenSSH's server is not installed."""

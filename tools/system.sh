@@ -8,8 +8,8 @@ as_root() {
     if [ "$(id -u)" = 0 ]; then "$@"; elif sudo -n true 2>/dev/null; then sudo -n "$@"; else return 1; fi
 }
 
-# program:package. pypy3 stands for the oldest Python that a node may have.
-readonly NEEDED="git:git ssh:openssh-client sshd:openssh-server rsync:rsync openssl:openssl pypy3:pypy3"
+# program:package. pypy3 stands for the oldest Python that a node may have, faketime for wrong clocks.
+readonly NEEDED="git:git ssh:openssh-client sshd:openssh-server rsync:rsync openssl:openssl pypy3:pypy3 faketime:faketime"
 
 packages=()
 for pair in $NEEDED; do

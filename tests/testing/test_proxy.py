@@ -110,6 +110,41 @@ def test_delayed_bytes_keep_their_order_when_the_delay_ends(ends):
     assert receive(other, 11) == b"firstsecond"
 
 
+def test_one_way_holds_back_what_goes_the_other(ends):
+    proxy, client, other = ends
+    proxy.one_way("client")
+    other.sendall(b"down")
+    assert receive(client, 4) == b"down"
+    client.sendall(b"up")
+    assert select.select([other], [], [], 0.2)[0] == []
+    proxy.forward()
+    assert receive(other, 2) == b"up"
+
+
+def test_half_open_tells_the_server_only(ends, server):
+    proxy, client, other = ends
+    proxy.half_open()
+    with pytest.raises(ConnectionResetError):
+        other.recv(1)
+    client.sendall(b"is anyone there?")
+    assert select.select([client], [], [], 0.2)[0] == []
+    with connect(proxy) as second:
+        accepted, _ = server.accept()
+        with accepted:
+            second.sendall(b"again")
+            assert receive(accepted, 5) == b"again"
+
+
+def test_throttled_bytes_all_arrive_and_late(ends):
+    proxy, client, other = ends
+    proxy.throttle(100_000)
+    client.sendall(bytes(30_000))
+    assert receive(other, 30_000) == bytes(30_000)
+    client.sendall(bytes(2_000_000))
+    proxy.forward()
+    assert receive(other, 2_000_000) == bytes(2_000_000)
+
+
 def test_ssh_meets_the_faults(needs_sshd):
     with Hosts(count=1) as hosts, Proxy(hosts[0].address, hosts[0].port) as proxy:
         hosts.route("box1", proxy.address, proxy.port)

@@ -10,6 +10,7 @@ import logging
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ from afield.controller.results import Have, results
 from afield.controller.session import Session
 from afield.controller.submit import Intake, Submission
 from afield.controller.watch import Watch
-from afield.errors import NotFound
+from afield.errors import NotFound, StoreRefused
 from afield.model import event as ev
 from afield.model.attempt import Attempt, State
 from afield.model.ids import AttemptId, JobNumber, NodeName
@@ -46,8 +47,8 @@ MET_S = 5.0
 SEEN_S = 0.5
 """How long the answer to a submission waits for the plan to have looked at it."""
 
-AGAIN_S = 2.0
-"""Before the next turn after one that failed (the store's disk is full, or a bug)."""
+AGAIN_S = 1.0
+"""Before a node is asked again for bytes that could not be kept."""
 
 
 class Controller:
@@ -212,8 +213,25 @@ class Controller:
 
     def pushed(self, node: NodeName, head: Mapping[str, Any], data: bytes) -> None:
         """A node said something by itself."""
-        if AttemptId.parse(head["attempt"]).job in self.world.jobs:
+        attempt = AttemptId.parse(head["attempt"])
+        if attempt.job not in self.world.jobs:
+            return
+        try:
             self._watch.pushed(node, head, data)
+        except StoreRefused as error:
+            self._effects.catch_up(attempt, node, partial(self._catch_up, attempt, node, error))
+
+    async def _catch_up(self, id: AttemptId, node: NodeName, error: StoreRefused) -> None:
+        """Have a node send again what could not be kept, until nothing is refused any more."""
+        log.error("%s (%s)", error.what, error.why)
+        refused = -1
+        while refused != self._watch.refused:
+            refused = self._watch.refused
+            await asyncio.sleep(AGAIN_S)
+            job, session = self.world.jobs.get(id.job), self.fleet.find(node)
+            if job is None or session is None:
+                return
+            await self._follow_folder(job.attempts[id.number - 1], session)
 
     async def _follow_folder(self, attempt: Attempt, session: Session) -> None:
         if attempt.state is State.PLACED:

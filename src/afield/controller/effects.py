@@ -70,6 +70,12 @@ class Effects:
             if ("launch", attempt.id, node) not in self._told:
                 self.order(job, attempt, Order("launch", node))
 
+    def catch_up(self, attempt: AttemptId, node: NodeName, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        """Begin `work` for the output of an attempt on a node, unless it is under way."""
+        key = ("follow", attempt, node)
+        if key not in self._running:
+            self._start(key, work())
+
     def ack(self, attempt: Attempt) -> None:
         """Tell every node of an ended attempt that its end is recorded; the caller saw that the output is here."""
         key = ("ack", attempt.id, NodeName(""))

@@ -48,6 +48,7 @@ class Loop:
         self._world = world
         self._hands = hands
         self._dirty: set[AttemptId] = {a.id for j in world.jobs.values() for a in j.attempts}
+        self._unsettled: set[AttemptId] = set()
         self._stopping: set[AttemptId] = set()
         self._changed = asyncio.Event()
         self.planned = 0
@@ -103,8 +104,10 @@ class Loop:
     async def _settle(self) -> None:
         """Turn what nodes said since the last turn into events and orders."""
         events: list[ev.Event] = []
-        dirty, self._dirty = self._dirty, set()
-        for id in dirty:
+        # Kept until what follows is recorded: the store may refuse it, and nodes say a thing once.
+        self._unsettled |= self._dirty
+        self._dirty = set()
+        for id in self._unsettled:
             job = self._world.jobs.get(id.job)
             if job is None or id.number > len(job.attempts):
                 continue
@@ -115,8 +118,10 @@ class Loop:
                 events += self._concluded(job, found.events)
                 for order in found.orders:
                     self._hands.effects.order(job, attempt, order, self._fields(attempt, order))
+        settled = set(self._unsettled)
         if events:
             await self._hands.record(*events)
+        self._unsettled -= settled
 
     def _concluded(self, job: Job, found: list[ev.Event]) -> list[ev.Event]:
         """What follows from what was found; a bug in one job's story must not hold up all others."""

@@ -8,7 +8,7 @@ import random
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
-from afield.errors import AfieldError, Unreachable
+from afield.errors import AfieldError, StoreRefused, Unreachable
 from afield.model.event import Event, NodeObserved
 from afield.model.ids import NodeName
 from afield.model.node import Capacity, Device, Health
@@ -122,12 +122,16 @@ class Session:
                 await self._live()
             except AfieldError as error:
                 self._refused = error
+                self._down()
                 await self._refuse(error)
             finally:
-                self._up.clear()
-                self._tried.set()
+                self._down()
             await self._pause(wait * random.uniform(0.7, 1.3))
             wait = min(wait * 2, LAST_RETRY_S)
+
+    def _down(self) -> None:
+        self._up.clear()
+        self._tried.set()
 
     async def _open(self) -> None:
         link = await self._transport().open(self._store)
@@ -143,7 +147,7 @@ class Session:
             self.facts, _ = await link.call("probe")
         self._up.set()
         self._tried.set()
-        await self._listener.record(self._observed())
+        await self._tell(self._observed())
         await self._listener.connected(self)
         tidying = asyncio.create_task(self._tidy(link), name=f"tidy {self.name}")
         try:
@@ -162,7 +166,7 @@ class Session:
         self.facts, _ = await link.call("probe")
         after = capacity(self.facts)
         if after.devices != before.devices or abs(after.disk_bytes - before.disk_bytes) > before.disk_bytes / 20:
-            await self._listener.record(self._observed())
+            await self._tell(self._observed())
 
     async def _tidy(self, link: Link) -> None:
         """Have the node give room back; it knows itself when that was done last. Nothing depends on it."""
@@ -181,7 +185,16 @@ class Session:
     async def _refuse(self, error: AfieldError) -> None:
         health = Health.NEEDS_LOGIN if error.code == "needs-login" else Health.UNREACHABLE
         why = f"{error.what}: {error.why}" if error.why else error.what
-        await self._listener.record(NodeObserved(self.name, health, detail=why, hints=error.hints))
+        await self._tell(NodeObserved(self.name, health, detail=why, hints=error.hints))
+
+    async def _tell(self, event: Event) -> None:
+        """Record as soon as the store can: its full disk says nothing of the node and must not end this session."""
+        while True:
+            try:
+                return await self._listener.record(event)
+            except StoreRefused as error:
+                log.error("news of node %s: %s (%s)", self.name, error.what, error.why)
+            await asyncio.sleep(LAST_RETRY_S / 5)
 
     async def _pause(self, seconds: float) -> None:
         self._hurry.clear()

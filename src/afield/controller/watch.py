@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from afield.errors import StoreRefused
 from afield.model.attempt import Attempt
 from afield.model.ids import AttemptId, NodeName
 from afield.runner import verdict
@@ -49,6 +50,9 @@ class Watch:
         self._changed = changed
         self._output = output
         self._trackers: dict[AttemptId, Tracker] = {}
+        self._behind: set[tuple[str, str]] = set()
+        self.refused = 0
+        """How often bytes could not be kept."""
 
     def tracker(self, attempt: AttemptId) -> Tracker:
         """The tracker of an attempt, made when first asked for."""
@@ -59,16 +63,29 @@ class Watch:
         self._trackers.pop(attempt, None)
 
     def pushed(self, node: NodeName, head: Mapping[str, Any], data: bytes) -> None:
-        """Take in one push of a node."""
+        """Take in one push of a node. Raises StoreRefused; the folder is to be followed again from its cursors then."""
         attempt = AttemptId.parse(head["attempt"])
         if head["on"] == "facts":
             self.heard(attempt, node, head["facts"])
         elif head["on"] == "out":
-            stream = _stream_here(node, head["stream"])
-            if (gap := head.get("gap")) is not None:
-                self.mirror.gap(str(attempt), stream, gap["from"], gap["to"], gap["why"])
-            self.mirror.append(str(attempt), stream, head["offset"], data)
+            self._keep(str(attempt), _stream_here(node, head["stream"]), head, data)
             self._output(attempt)
+
+    def _keep(self, attempt: str, stream: str, head: Mapping[str, Any], data: bytes) -> None:
+        """Mirror what was pushed. Behind bytes that could not be kept nothing is, until the node sends those again."""
+        gap = head.get("gap")
+        begin = head["offset"] if gap is None else gap["from"]
+        if (attempt, stream) in self._behind and begin > self.mirror.cursor(attempt, stream)[0]:
+            return
+        try:
+            if gap is not None:
+                self.mirror.gap(attempt, stream, gap["from"], gap["to"], gap["why"])
+            self.mirror.append(attempt, stream, head["offset"], data)
+        except StoreRefused:
+            self._behind.add((attempt, stream))
+            self.refused += 1
+            raise
+        self._behind.discard((attempt, stream))
 
     def heard(self, attempt: AttemptId, node: NodeName, facts: Facts) -> None:
         """Take in what a node says of its run folder."""

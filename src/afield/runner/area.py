@@ -12,6 +12,7 @@ import stat
 import time
 
 from . import gittree
+from .bootid import boot_id
 from .files import remove
 from .points import around
 
@@ -181,17 +182,6 @@ class Lock:
             fcntl.flock(self._descriptor, fcntl.LOCK_UN)
             os.close(self._descriptor)
             self._descriptor = -1
-
-
-def boot_id():
-    """What names this boot of the node."""
-    if not _boot:
-        with open("/proc/sys/kernel/random/boot_id") as file:
-            _boot.append(file.read().strip())
-    return _boot[0]
-
-
-_boot = []
 
 
 def same_files(folder, tree):

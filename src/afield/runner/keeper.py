@@ -226,7 +226,7 @@ class Keeper:
         self.strays.note(strangers, {attempt} | (yield from self._fallen()))
 
     def _kin(self, attempt, table):
-        """Unmarked children that can only be of this attempt."""
+        """Children without a mark of ours that can only be of this attempt."""
         strangers = self._strangers(table)
         # Looked at after the table was made: who fell before may have left us some of these.
         if not (yield from self._fallen()):
@@ -235,9 +235,11 @@ class Keeper:
         return self.strays.of(attempt, self._living())
 
     def _strangers(self, table):
-        known = {pid for task in self.tasks.values() for pid in task.care.programs()} | set(self.flock)
+        known = {pid for task in self.tasks.values() for pid in task.care.programs()} | set(self.flock) | self.guests
+        # Any other mark is a program's own doing, or that of an afield inside a job: it does not say whose child it is.
+        ours = tuple("%s.%s." % (self.paths.store, attempt) for attempt in self._living())
         here = killtree.children(table, self.me["pid"])
-        return [row for row in here if row.pid not in known and not row.mark and not row.dead]
+        return [row for row in here if row.pid not in known and not row.mark.startswith(ours) and not row.dead]
 
     def _fallen(self):
         """The attempts of shepherds that ended and whose end was not dealt with yet."""

@@ -8,13 +8,20 @@ NOT_FOUND, NOT_RUNNABLE = 127, 126
 OOM_SCORE = 500
 
 
-def streams(out, err):
-    """Standard input is empty; output goes to the ends of two files, which may be the same one."""
+def open_streams(out, err):
+    """Descriptors for output and errors, at the ends of two files, which may be the same one. Raises OSError."""
     flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW
-    nothing = os.open(os.devnull, os.O_RDONLY)
     first = os.open(out, flags, 0o600)
-    second = first if err == out else os.open(err, flags, 0o600)
-    os.dup2(nothing, 0)
+    try:
+        return first, os.dup(first) if err == out else os.open(err, flags, 0o600)
+    except OSError:
+        os.close(first)
+        raise
+
+
+def take_streams(first, second):
+    """Standard input is empty; output and errors go to these descriptors."""
+    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     os.dup2(first, 1)
     os.dup2(second, 2)
 

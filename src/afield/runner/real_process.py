@@ -6,7 +6,7 @@ import pwd
 import signal
 import time
 
-from . import environment, real_exec, real_files, real_wait
+from . import bootid, environment, real_exec, real_files, real_wait
 from .effects import Write
 from .killtree import Row
 
@@ -18,23 +18,25 @@ _IGNORED = {n for n in range(1, signal.NSIG) if signal.getsignal(n) == signal.SI
 
 
 def program(_world, effect):
-    """See effects.Program."""
+    """See effects.Program. What may fail for want of space comes before the fork: a child could only leave."""
+    streams = real_exec.open_streams(effect.out, effect.err)
     entrance, gate = os.pipe()
     pid = os.fork()
     if pid == 0:
-        _become(effect, entrance)
-    os.close(entrance)
+        _become(effect, entrance, streams)
+    for descriptor in (entrance, *streams):
+        os.close(descriptor)
     found = _stat(pid)
     return {"pid": pid, "start": found[3] if found else 0, "gate": gate}
 
 
-def _become(effect, entrance):
+def _become(effect, entrance, streams):
     """The child of `program`: never returns."""
     try:
         os.setsid()
         call_it("gate")
         _forget_signals()
-        real_exec.streams(effect.out, effect.err)
+        real_exec.take_streams(*streams)
         keep = [real_exec.lift(handle, HIGH) for handle in effect.inherit]
         close_all(keep + [entrance])
         if not os.read(entrance, 1):
@@ -279,19 +281,8 @@ def call_it(role):
 
 
 def now(_world, _effect):
-    """See effects.Now. AFIELD_BOOT_FILE stands for the kernel's file where a test plays a reboot."""
-    other = os.environ.get("AFIELD_BOOT_FILE")
-    if not other and not _boot:
-        _boot.append(_line("/proc/sys/kernel/random/boot_id"))
-    return time.time(), time.monotonic(), _line(other) if other else _boot[0]
-
-
-def _line(path):
-    with open(path) as file:
-        return file.read().strip()
-
-
-_boot = []  # cannot change while we live
+    """See effects.Now."""
+    return time.time(), time.monotonic(), bootid.boot_id()
 
 
 def this(_world, _effect):

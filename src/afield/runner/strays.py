@@ -1,4 +1,4 @@
-"""Children of a keeper that carry no mark: to which adopted attempt may they belong? Pure bookkeeping.
+"""Children of a keeper that carry no mark of ours: to which adopted attempt may they belong? Pure bookkeeping.
 
 A daemon with an emptied environment tells nothing. It came to the keeper because some shepherd was killed, or because
 the program of an adopted attempt left it. Where that can be several attempts, it is ended with the last of them: never

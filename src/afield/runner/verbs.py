@@ -8,6 +8,7 @@ import os
 import sys
 
 from . import files, folder, orders
+from .bootid import boot_id
 from .child import Exec
 from .clerks import Clerks
 from .real import perform
@@ -86,7 +87,7 @@ class Verbs:
         return {
             "version": _version(),
             "python": "%d.%d.%d" % sys.version_info[:3],
-            "boot": _line("/proc/sys/kernel/random/boot_id"),
+            "boot": boot_id(),
             "machine": _line("/etc/machine-id"),
             "uid": os.getuid(),
             "user": user_name(os.getuid()),

@@ -15,6 +15,7 @@ import socket
 import struct
 import subprocess
 import sys
+from collections.abc import Iterator
 from types import TracebackType
 from typing import Self
 
@@ -22,6 +23,8 @@ from afield.errors import AfieldError
 
 ADDRESS = "127.0.0.1"
 CHUNK = 64 * 1024
+PIECES = 20
+"""Of a second's bytes, where they are throttled."""
 
 
 class Proxy:
@@ -57,6 +60,18 @@ class Proxy:
     def reset(self) -> None:
         """Resets all connections, and each new one, until `forward`."""
         self._order("reset")
+
+    def one_way(self, towards: str) -> None:
+        """Only bytes towards the `client` or the `server` pass; the others wait, and nobody is told."""
+        self._order(f"oneway {towards}")
+
+    def half_open(self) -> None:
+        """The server's side of all connections is gone, once, and the client is not told; new ones are welcome."""
+        self._order("halfopen")
+
+    def throttle(self, rate: int) -> None:
+        """At most so many bytes a second pass in each direction of each connection."""
+        self._order(f"throttle {rate}")
 
     def cut_after(self, count: int, *, towards: str = "client") -> None:
         """Lets `count` more bytes pass towards the `client` or the `server`, then resets all connections, once."""
@@ -95,9 +110,12 @@ class _Network:
         self.late_s = 0.0
         self.passed = {"client": 0, "server": 0}
         self.cut: tuple[str, int] | None = None
-        self.open = asyncio.Event()
-        self.open.set()
+        self.rate = 0
+        self.open = {"client": asyncio.Event(), "server": asyncio.Event()}
+        self._pass("client", "server")
         self.writers: set[asyncio.StreamWriter] = set()
+        self.servers: dict[asyncio.StreamWriter, asyncio.StreamWriter] = {}
+        self.abandoned: set[asyncio.StreamWriter] = set()
 
     def order(self, words: list[str]) -> str:
         """Does what one line asks for; the answer is one line, too."""
@@ -108,15 +126,25 @@ class _Network:
             self.cut = (words[2], self.passed[words[2]] + int(words[1]))
             self._cut_if_due()
             return "ok"
+        if verb == "halfopen":
+            self._abandon()
+            return "ok"
         self.resetting = verb == "reset"
         self.late_s = float(words[1]) if verb == "delay" else 0.0
-        if verb == "blackhole":
-            self.open.clear()
-        else:
-            self.open.set()
+        self.rate = int(words[1]) if verb == "throttle" else 0
+        self._pass(*{"blackhole": (), "oneway": words[1:]}.get(verb, ("client", "server")))
         if self.resetting:
             self.drop()
         return "ok"
+
+    def _pass(self, *directions: str) -> None:
+        for name, event in self.open.items():
+            event.set() if name in directions else event.clear()
+
+    def _abandon(self) -> None:
+        self.abandoned.update(self.servers)
+        for writer in self.servers.values():
+            _reset(writer)
 
     def allowance(self, towards: str, wanted: int) -> int:
         """How many of the bytes may pass before the cut."""
@@ -147,18 +175,29 @@ class _Network:
             return
         self.writers.add(writer)
         with contextlib.suppress(OSError):
-            await self.open.wait()
+            await self.open["server"].wait()
             server_reader, server_writer = await asyncio.open_connection(*self.target, limit=CHUNK)
             if writer not in self.writers:  # it was reset while we called the server
                 _reset(server_writer)
                 return
             self.writers.add(server_writer)
+            self.servers[writer] = server_writer
             both = self._pump(reader, server_writer, "server"), self._pump(server_reader, writer, "client")
             await asyncio.gather(*both, return_exceptions=True)
             server_writer.close()
             self.writers.discard(server_writer)
+            while writer in self.abandoned and await reader.read(CHUNK):
+                pass
         writer.close()
         self.writers.discard(writer)
+        self.servers.pop(writer, None)
+        self.abandoned.discard(writer)
+
+    def _pieces(self, data: bytes) -> Iterator[bytes]:
+        while data:
+            size = max(1, self.rate // PIECES) if self.rate else len(data)
+            yield data[:size]
+            data = data[size:]
 
     async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, towards: str) -> None:
         """Carries bytes in one direction; a queue with due times keeps their order when the delay changes."""
@@ -169,14 +208,17 @@ class _Network:
             while True:
                 due, data = await queue.get()
                 await asyncio.sleep(max(0.0, due - now()))
-                await self.open.wait()
+                await self.open[towards].wait()
                 if not data:
-                    writer.write_eof()
+                    if writer not in self.abandoned:
+                        writer.write_eof()
                     return
-                allowed = data[: self.allowance(towards, len(data))]
-                writer.write(allowed)
-                await writer.drain()
-                self.count(towards, len(allowed))
+                for piece in self._pieces(data):
+                    allowed = piece[: self.allowance(towards, len(piece))]
+                    writer.write(allowed)
+                    await writer.drain()
+                    self.count(towards, len(allowed))
+                    await asyncio.sleep(len(piece) / self.rate if self.rate else 0)
 
         async with asyncio.TaskGroup() as group:
             group.create_task(deliver())

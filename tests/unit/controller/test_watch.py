@@ -5,7 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from afield.controller.watch import Watch
+from afield.errors import StoreRefused
 from afield.model.ids import AttemptId, JobNumber, NodeName
 from afield.store.output import Mirror
 
@@ -43,3 +46,24 @@ def test_an_answer_counts_where_nothing_was_pushed_and_where_it_is_the_last_word
     seen.answered(ID, NODE, facts(ended=False))
     seen.answered(ID, NODE, facts(ended=True))
     assert seen.tracker(ID).known[NODE] == facts(ended=True)
+
+
+def out(offset: int, data: bytes) -> tuple[dict[str, Any], bytes]:
+    return {"on": "out", "attempt": "1.1", "stream": "p0/out", "offset": offset, "gap": None}, data
+
+
+def test_bytes_behind_those_that_a_full_disk_refused_are_no_gap(tmp_path: Path) -> None:
+    """Seen with the controller's disk full: what came later was kept behind a gap, though the node had every byte."""
+    seen = watch(tmp_path)
+    full = tmp_path / "1.1" / "p0.out"
+    full.parent.mkdir()
+    full.symlink_to("/dev/full")
+    with pytest.raises(StoreRefused, match="disk full"):
+        seen.pushed(NODE, *out(0, b"abc"))
+    seen.mirror.close()
+    full.unlink()
+    seen.pushed(NODE, *out(3, b"def"))
+    seen.pushed(NODE, *out(0, b"abcdef"))
+    seen.pushed(NODE, *out(6, b"ghi"))
+    assert seen.mirror.read("1.1", "p0/out", 0, 100)[0] == b"abcdefghi"
+    assert seen.mirror.gaps("1.1", "p0/out") == []

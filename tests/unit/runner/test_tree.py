@@ -15,8 +15,7 @@ from typing import Any
 
 import pytest
 
-from afield.runner import area as area_module
-from afield.runner import delta, gittree, spares, tree
+from afield.runner import bootid, delta, gittree, spares, tree
 from afield.runner.area import PRISTINE, SPARES, Area, TreeError
 from afield.runner.delta import DeltaError
 from tests.unit.snapshot.folders import contents, put
@@ -327,9 +326,9 @@ def test_after_a_reboot_files_are_hashed_before_they_are_believed(
 ) -> None:
     want = hold(tmp_path, MANY)
     tree.refill(str(tmp_path), WS)
-    monkeypatch.setattr(area_module, "_boot", ["another boot"])
+    monkeypatch.setattr(bootid, "_known", ["another boot"])
     assert contents(stage(tmp_path, want, "1.1")) == shown(MANY)
-    monkeypatch.setattr(area_module, "_boot", ["a third boot"])
+    monkeypatch.setattr(bootid, "_known", ["a third boot"])
     for name in (PRISTINE, *SPARES):
         if os.path.isdir(Area(str(tmp_path), WS).place(name)):
             (tmp_path / "w" / WS / name.decode() / "a.py").write_bytes(b"")
@@ -348,7 +347,7 @@ def test_any_difference_is_found_after_a_reboot(tmp_path: Path, monkeypatch: pyt
         file.unlink()
         if harm == "kind":
             os.mkfifo(file)
-    monkeypatch.setattr(area_module, "_boot", ["another boot"])
+    monkeypatch.setattr(bootid, "_known", ["another boot"])
     assert tree.stage(str(tmp_path), code(want), str(tmp_path / "jobs/1.1/src")) == {"need": None}
 
 

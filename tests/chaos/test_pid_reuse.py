@@ -1,0 +1,20 @@
+"""A process number that comes back belongs to a stranger: it is neither signalled nor taken for what it was."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+from tests.chaos.kit import SEED, report, run_inside
+
+REUSES = os.environ.get("AFIELD_REUSES", "15")
+
+
+@pytest.mark.timeout(1800)
+def test_a_stranger_with_an_old_number_is_left_alone() -> None:
+    kinds = ["--pid", "--mount", "--mount-proc"]
+    totals = run_inside(kinds, "tests.chaos.reuse:rounds", REUSES, str(SEED))
+    report("pid reuse", {**totals, "wrong": len(totals["wrong"])})
+    assert not totals["wrong"], "\n".join([f"seed {SEED}", *totals["wrong"]])
+    assert totals["same number again"] > int(REUSES) // 2
