@@ -115,6 +115,7 @@ class _Network:
         self._pass("client", "server")
         self.writers: set[asyncio.StreamWriter] = set()
         self.servers: dict[asyncio.StreamWriter, asyncio.StreamWriter] = {}
+        self.calling: set[asyncio.StreamWriter] = set()
         self.abandoned: set[asyncio.StreamWriter] = set()
 
     def order(self, words: list[str]) -> str:
@@ -142,7 +143,7 @@ class _Network:
             event.set() if name in directions else event.clear()
 
     def _abandon(self) -> None:
-        self.abandoned.update(self.servers)
+        self.abandoned.update(self.servers, self.calling)
         for writer in self.servers.values():
             _reset(writer)
 
@@ -176,12 +177,15 @@ class _Network:
         self.writers.add(writer)
         with contextlib.suppress(OSError):
             await self.open["server"].wait()
+            self.calling.add(writer)
             server_reader, server_writer = await asyncio.open_connection(*self.target, limit=CHUNK)
             if writer not in self.writers:  # it was reset while we called the server
                 _reset(server_writer)
                 return
             self.writers.add(server_writer)
             self.servers[writer] = server_writer
+            if writer in self.abandoned:
+                _reset(server_writer)
             both = self._pump(reader, server_writer, "server"), self._pump(server_reader, writer, "client")
             await asyncio.gather(*both, return_exceptions=True)
             server_writer.close()
@@ -190,6 +194,7 @@ class _Network:
                 pass
         writer.close()
         self.writers.discard(writer)
+        self.calling.discard(writer)
         self.servers.pop(writer, None)
         self.abandoned.discard(writer)
 
