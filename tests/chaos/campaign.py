@@ -1,19 +1,12 @@
-"""The random campaign: several arenas driven at once, and one killer that strikes anywhere at a steady rate.
-
-python -m tests.chaos.campaign --kills 20000 --out totals.json
-"""
+"""The random campaign: several arenas driven at once, and one killer that strikes anywhere at a steady rate."""
 
 from __future__ import annotations
 
-import argparse
-import json
-import os
 import random
-import sys
 import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from threading import Event, Thread
 
 from tests.chaos.arena import Arena, Tools
@@ -121,24 +114,3 @@ class Campaign:
             self.totals.lost_honest += lost(history.told)
             self.totals.controllers += len(arena.forked)
         self.totals.exits = {str(k): n for k, n in Counter(zygote.ended().values()).items()}
-
-
-def main(argv: list[str]) -> int:
-    """Run a campaign, print its totals as JSON; 1 when a promise was broken."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--kills", type=int, default=2000)
-    parser.add_argument("--rate", type=float, default=RATE)
-    parser.add_argument("--seed", type=int, default=int.from_bytes(os.urandom(3)))
-    parser.add_argument("--out", help="a file for the totals")
-    given = parser.parse_args(argv)
-    totals = Campaign(given.seed, given.kills, given.rate).run()
-    text = json.dumps(asdict(totals), indent=1)
-    print(text)
-    if given.out:
-        with open(given.out, "w") as file:
-            file.write(text + "\n")
-    return 1 if totals.violations else 0
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))

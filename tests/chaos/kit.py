@@ -7,7 +7,7 @@ import os
 import random
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -52,14 +52,15 @@ def noted(ledger: Path, word: str, number: int) -> list[str]:
     return [line[1] for line in lines if line[0] == word and line[1].split(".")[0] == str(number)]
 
 
-def report(name: str, totals: Mapping[str, Any]) -> None:
-    """Shows the totals of a campaign, and adds them to the JSON file that AFIELD_TOTALS names."""
-    print(f"{name}: {json.dumps(totals)}")
+def report(what: str, count: int, violations: int, seed: int = SEED, **detail: Any) -> None:
+    """Shows the totals of a campaign and adds them to the file that AFIELD_TOTALS names, for tools/trust.py to read."""
+    totals = {"what": what, "count": count, "violations": violations, "seed": seed, "detail": detail}
+    print(json.dumps(totals))
     asked = os.environ.get("AFIELD_TOTALS")
     if asked:
         path = Path(asked)
-        known = json.loads(path.read_text()) if path.exists() else {}
-        path.write_text(json.dumps({**known, name: {**totals, "seed": SEED}}, indent=2) + "\n")
+        known = json.loads(path.read_text()) if path.exists() else []
+        path.write_text(json.dumps([*known, totals], indent=1) + "\n")
 
 
 def run_inside(kinds: list[str], target: str, *words: str) -> Any:

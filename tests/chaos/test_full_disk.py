@@ -23,8 +23,8 @@ def test_a_full_disk_loses_nothing() -> None:
             for where, kind in SWEEPS
         ]
         found = {" ".join(sweep): each.result() for sweep, each in zip(SWEEPS, asked, strict=True)}
-    report("full disk", {name: {**totals, "wrong": len(totals["wrong"])} for name, totals in found.items()})
-    wrong = [f"{name}: {fault}" for name, totals in found.items() for fault in totals["wrong"]]
+    wrong = [f"{name}: {fault}" for name, totals in found.items() for fault in totals.pop("wrong")]
+    report("disk_full", int(STEPS) * len(SWEEPS), len(wrong), **found)
     assert not wrong, "\n".join(wrong)
     assert found["node bytes"]["waited"], "the node's disk was never full"
     assert found["controller bytes"]["refused"], "the controller's disk was never full"

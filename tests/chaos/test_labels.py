@@ -13,13 +13,13 @@ import pytest
 
 from tests.chaos.arena import Tools
 from tests.chaos.census import Census
+from tests.chaos.kit import SEED, report
 from tests.chaos.labels import labels, unlabelled
 from tests.chaos.siege import ELSEWHERE, Siege, besieged
 from tests.chaos.zygote import Zygote
 
-SEED = int(os.environ.get("AFIELD_SEED", "0")) or random.SystemRandom().randrange(1, 2**31)
-EACH = int(os.environ.get("AFIELD_EACH", "5"))
-PAIRS = int(os.environ.get("AFIELD_PAIRS", "20"))
+EACH = int(os.environ.get("AFIELD_EACH", "2"))
+PAIRS = int(os.environ.get("AFIELD_PAIRS", "10"))
 """How many pairs; 0 is all of them."""
 SIEGES = 3
 AT_ONCE = 4
@@ -37,12 +37,12 @@ def sieges(tmp_path: Path) -> Iterator[list[Siege]]:
     zygote.close()
 
 
-def _fight(sieges: list[Siege], plan: list[Sequence[str]]) -> None:
+def _fight(what: str, sieges: list[Siege], plan: list[Sequence[str]]) -> None:
     random.Random(SEED).shuffle(plan)
     with ThreadPoolExecutor(len(sieges)) as pool:
         wrong = list(pool.map(lambda pair: pair[1].run(plan[pair[0] :: SIEGES]), enumerate(sieges)))
     fallen = sum((siege.fallen for siege in sieges), start=sieges[0].fallen.__class__())
-    print(f"seed {SEED}: {fallen.total()} kills at {len(fallen)} labels; least: {fallen.most_common()[-5:]}")
+    report(what, fallen.total(), sum(map(len, wrong)), labels=len(fallen), least=fallen.most_common()[-1][1])
     stories = [siege.arena.sandbox.story() for siege, found in zip(sieges, wrong, strict=True) if found]
     assert not any(wrong), "\n".join([f"seed {SEED}", *itertools.chain(*wrong), *stories])
     assert not [label for siege in sieges for label in siege.missed], f"seed {SEED}: nobody came to these labels"
@@ -55,7 +55,7 @@ def test_a_kill_at_every_label_breaks_no_promise(sieges: list[Siege]) -> None:
     for _ in range(EACH):
         order = dice.sample(besieged(), len(besieged()))
         plan += [order[at : at + AT_ONCE] for at in range(0, len(order), AT_ONCE)]
-    _fight(sieges, plan)
+    _fight("label_kills", sieges, plan)
 
 
 @pytest.mark.timeout(36000)
@@ -63,7 +63,7 @@ def test_a_kill_on_both_sides_breaks_no_promise(sieges: list[Siege]) -> None:
     ours = [label for label in besieged() if label.startswith("controller.")]
     theirs = [label for label in besieged() if label.startswith("shepherd.")]
     pairs = list(itertools.product(ours, theirs))
-    _fight(sieges, [*(random.Random(SEED).sample(pairs, PAIRS) if PAIRS else pairs)])
+    _fight("pair_kills", sieges, [*(random.Random(SEED).sample(pairs, PAIRS) if PAIRS else pairs)])
 
 
 def test_whatever_others_can_see_has_a_label() -> None:

@@ -60,7 +60,7 @@ def test_cuts_at_any_byte_of_a_launch(far: Far) -> None:
             fired += proxy.passed()[index] - before[index] >= count
             proxy.forward()
         cut += len(batch)
-    report("cuts of a launch", {"cuts": cut, "fired": fired, "bytes": most, "wrong": len(wrong)})
+    report("link_cuts", cut, len(wrong), fired=fired)
     assert not wrong, "\n".join([f"seed {SEED}", *wrong])
     assert fired > cut // 2, "most cuts came too late to cut anything"
 
@@ -88,7 +88,7 @@ def test_a_log_that_is_cut_again_and_again_is_whole(far: Far) -> None:
         _until_passed(far, proxy, due, number)
     proxy.forward()
     wrong = list(far.faults(far.end(number), name, 9))
-    report("cuts of a log", {"cuts": cuts, "bytes": LOG_BYTES, "wrong": len(wrong)})
+    report("log_cuts", cuts, len(wrong), bytes=LOG_BYTES)
     assert not wrong, "\n".join([f"seed {SEED}", *wrong])
     assert cuts > 1
 
@@ -126,6 +126,6 @@ def test_a_faulty_network_is_no_news_of_a_job(far: Far) -> None:
     wrong = []
     for name, number in numbers.items():
         wrong += [f"{plan[name]}: {fault}" for fault in far.faults(far.end(number), name, 5)]
-    report("network faults", {"faults": list(FAULTS), "seen as unreachable": len(seen), "wrong": len(wrong)})
+    report("network_faults", len(FAULTS), len(wrong), seen_as_unreachable=len(seen))
     assert not wrong, "\n".join(wrong)
     assert not {plan[name] for name in seen} & {"throttle", "delay"}, "slow is not unreachable"

@@ -45,7 +45,7 @@ def test_a_reboot_at_any_moment_is_honest(far: Far) -> None:
         totals["lost"] += outcomes.count("lost")
         totals["ended before"] += outcomes[0] == "failed"
         totals["started anew"] += len(outcomes) > 1
-    report("reboots", {**totals, "wrong": len(wrong)})
+    report("reboots", totals.pop("reboots"), len(wrong), **totals)
     assert not wrong, "\n".join([f"seed {SEED}", *wrong])
     assert totals["lost"] or totals["ended before"] == REBOOTS
 

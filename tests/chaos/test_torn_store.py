@@ -64,7 +64,7 @@ def test_a_torn_store_holds_what_was_said(sandbox: Sandbox, tmp_path: Path) -> N
             wrong += _faults(tmp_path / "torn", later.database, later.log, later.said)
             earlier = later
             totals["copies"] += 1
-    report("torn store", {**totals, "wrong": len(wrong)})
+    report("torn_stores", totals.pop("tears"), len(wrong), **totals)
     assert not wrong, "\n".join([f"seed {SEED}", *wrong])
 
 

@@ -88,7 +88,7 @@ def test_nothing_of_a_tree_is_left(node: Node, bystanders: dict[int, str], tmp_p
         totals["trees"] += len(batch)
     wrong += [f"bystander {pid} was touched" for pid, who in bystanders.items() if identity(pid) != who]
     wrong += [] if alive(neighbour) else ["the neighbour's program was touched"]
-    report("process trees", {**totals, "bystanders": len(bystanders) + 1, "wrong": len(wrong)})
+    report("process_trees", totals.pop("trees"), len(wrong), **totals, bystanders=len(bystanders) + 1)
     assert not wrong, "\n".join([f"seed {SEED}", *wrong])
 
 
