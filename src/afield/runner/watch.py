@@ -7,7 +7,7 @@ effects, and in the keeper its `Wait` and `Sleep` are shared among all attempts.
 from signal import SIGCONT, SIGKILL, SIGTERM
 
 from . import folder, killtree, memory
-from .effects import Children, Ended, Identity, Now, Processes, Put, Reap, Signal, Wait
+from .effects import Children, Ended, Identity, Now, Peek, Processes, Put, Reap, Signal, Wait
 
 LOOK_S = 1.0
 BEAT_S = 10.0
@@ -290,9 +290,20 @@ class Watch:
                 if happening[0] == "exit":
                     yield from self.ended(*happening[1:])
 
+    def _last_holder(self):
+        """Waits until no process has a tree open: where both watchers were killed, that may be all that tells of one."""
+        for member in self.members:
+            while (yield Peek("%s/%s/%s" % (self.case.run, member.place, folder.TREE))) == "held":
+                _, mono, _ = yield Now()
+                yield from self._heartbeat(mono)
+                for happening in (yield Wait(mono + LOOK_S)):
+                    if happening[0] == "exit":
+                        yield from self.ended(*happening[1:])
+
     def finish(self):
         """Clears up, then writes final.json; not when nobody knows how the programs ended, or when some never ran."""
         yield from self.clear()
+        yield from self._last_holder()
         if self.broken:
             yield from self.case.seal("the shepherd was killed while it started the programs")
             return
