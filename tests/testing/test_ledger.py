@@ -18,7 +18,7 @@ from afield.testing.ledger import Asked, Blow, Held, History, Run, differs, faul
 N = JobNumber(1)
 
 
-def attempt(number: int = 1, outcome: Outcome = Outcome.SUCCEEDED, **more: Any) -> Attempt:
+def attempt(number: int = 1, outcome: Outcome | None = Outcome.SUCCEEDED, **more: Any) -> Attempt:
     base = Attempt(AttemptId(N, number), Nonce("n"), (Placement(0, 0, 0, NodeName("a")),), placed_at=10.0 * number)
     ended = {"state": State.ENDED, "outcome": outcome, "exits": (Exited(0, code=0),), "acked": True}
     return replace(base, **{**ended, "ended_at": 10.0 * number + 5, **more})
