@@ -75,26 +75,28 @@ class Machine(Kernel):
                 self._broke(process, trouble)
                 return
             self.scheduler.note(_CODES.get(type(effect), 1) + process.pid)
-            shot = world.shots.passing(process.role, effect.label) if world.shots.armed else ""
-            if shot == "before":
-                world.kill(self, process, f"before {effect!r}")
-                return
-            try:
-                blocked = self._perform(process, effect) is BLOCKED
-            except Exception as trouble:  # noqa: BLE001 as real.perform: only an OSError is the logic's to deal with
-                self._broke(process, trouble)
-                return
-            if blocked:
-                if shot:
-                    world.kill(self, process, f"in {effect!r}")
-                return
-            if shot:
-                world.kill(self, process, f"after {effect!r}")
+            if not self._one(process, effect):
                 return
             steps += 1
             if steps > STEPS or dice.random() < world.faults.pause:
                 self.scheduler.after(world.moment(), process, self.go_on, process)
                 return
+
+    def _one(self, process: Process, effect: Any) -> bool:
+        """Performs an effect, or kills before or after it; whether the process goes on at once."""
+        world = self.world
+        shot = world.shots.passing(process.role, effect.label) if world.shots.armed else ""
+        if shot == "before":
+            world.kill(self, process, f"before {effect!r}")
+            return False
+        try:
+            blocked = self._perform(process, effect) is BLOCKED
+        except Exception as trouble:  # noqa: BLE001 as real.perform: only an OSError is the logic's to deal with
+            self._broke(process, trouble)
+            return False
+        if shot:
+            world.kill(self, process, f"{'in' if blocked else 'after'} {effect!r}")
+        return not blocked and not shot
 
     def _perform(self, process: Process, effect: Any) -> Any:
         if self.world.story is not None:

@@ -291,7 +291,7 @@ class Watch:
                     yield from self.ended(*happening[1:])
 
     def _last_holder(self):
-        """Waits until no process has a tree open: where both watchers were killed, that may be all that tells of one."""
+        """Waits until no process has a tree open: where both watchers were killed, only that may tell of one."""
         for member in self.members:
             while (yield Peek("%s/%s/%s" % (self.case.run, member.place, folder.TREE))) == "held":
                 _, mono, _ = yield Now()
