@@ -34,6 +34,9 @@ QUIET: dict[str, Any] = {
 }
 
 
+pytestmark = pytest.mark.filterwarnings("ignore:coroutine .* was never awaited:RuntimeWarning")
+
+
 @pytest.fixture(autouse=True)
 def garbage() -> Iterator[None]:
     """What is left of killed controllers goes while nobody listens."""
