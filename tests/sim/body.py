@@ -56,13 +56,6 @@ class Body:
     # ---- the gate
 
     def _begin(self) -> None:
-        try:
-            for path in (self.effect.out, self.effect.err):
-                if path != "/dev/null":
-                    self.machine.disk.touch(path)
-        except OSError:
-            self.machine.exit(self.process, 126, None)
-            return
         self.at_gate = True
         self.gate.body = self
         self.look_at_gate()

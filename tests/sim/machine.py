@@ -228,6 +228,9 @@ class Machine(Kernel):
     # ---- processes
 
     def _program(self, process: Process, effect: Any) -> dict[str, Any]:
+        for path in (effect.out, effect.err):
+            if path != "/dev/null":
+                self.disk.touch(path)
         child = self.fork(process, "gate")
         self.inherit(list(effect.inherit), child)
         gate = Gate()

@@ -14,8 +14,6 @@ from afield.model.attempt import Attempt, Outcome
 from afield.model.job import Goal, Job
 
 SLACK_S = 1e-6
-NOT_RUN = 126
-"""What a process ends with that could not run its program: its output could not be opened, on a full disk."""
 
 
 @dataclass(slots=True)
@@ -145,7 +143,7 @@ def _exits(attempt: Attempt, programs: dict[int, Run]) -> Iterator[str]:
     for exited in attempt.exits:
         run = programs.get(exited.rank)
         if run is None:
-            if exited.signal is None and exited.code != NOT_RUN:
+            if exited.signal is None:
                 yield f"rank {exited.rank} exited {exited.code} and never ran"
         elif run.ended is None:
             continue
@@ -157,7 +155,7 @@ def _outcome(job: Job, attempt: Attempt, programs: dict[int, Run]) -> Iterator[s
     outcome = attempt.outcome
     ends = {rank: (run.code if run.signal is None else 128 + run.signal) for rank, run in programs.items()}
     # A stranger may kill a process before it has run its first step: an end that no ledger has.
-    unseen = [e for e in attempt.exits if e.rank not in programs and (e.signal is not None or e.code == NOT_RUN)]
+    unseen = [e for e in attempt.exits if e.rank not in programs and e.signal is not None]
     ends |= {e.rank: e.status for e in unseen}
     ranks = {p.rank for p in attempt.placements}
     if outcome is Outcome.SUCCEEDED and str(job.task.end) == "all" and (set(ends) != ranks or any(ends.values())):
