@@ -99,7 +99,7 @@ class Body:
     def _shell(self) -> None:
         """A login shell that is asked for its PATH; some hang."""
         self.process.role = "login"
-        self.machine.disk.append(self.effect.out, b"welcome\nPATH=/opt/bin:/bin\n")
+        self._write_out("out", b"welcome\nPATH=/opt/bin:/bin\n")
         if self.dice.random() < 0.9:
             self._end_after(self.dice.uniform(0.01, 0.5), 0)
 
