@@ -188,9 +188,9 @@ class Disk:
 
     # ---- locks
 
-    def take(self, path: str, process: Any) -> Handle | None:
-        """The lock of a file, or None while somebody has it. Raises OSError."""
-        found = self.touch(path)
+    @staticmethod
+    def take(found: File, process: Any) -> Handle | None:
+        """The lock of an open file, or None while somebody has it."""
         if found.handle is not None:
             return None
         handle = found.handle = Handle(found)

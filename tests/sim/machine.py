@@ -11,6 +11,7 @@ from afield.runner.keeper import Keeper
 from afield.runner.killtree import Row
 from afield.runner.shepherd import shepherd
 from tests.sim.body import Body, Gate
+from tests.sim.disk import File
 from tests.sim.kernel import Kernel
 from tests.sim.process import Process
 
@@ -204,19 +205,19 @@ class Machine(Kernel):
         return None if found is None else found.data[: effect.limit]
 
     def _lock(self, process: Process, effect: Any) -> Any:
-        return self._try_lock(process, effect, self.scheduler.now + effect.wait_s)
+        return self._try_lock(process, self.disk.touch(effect.path), self.scheduler.now + effect.wait_s)
 
-    def _try_lock(self, process: Process, effect: Any, until: float) -> Any:
-        handle = self.disk.take(effect.path, process)
+    def _try_lock(self, process: Process, file: File, until: float) -> Any:
+        handle = self.disk.take(file, process)
         if handle is not None:
             process.handles.append(handle)
         elif self.scheduler.now < until:
-            self.scheduler.after(0.01 + self.world.moment(), process, self._lock_again, process, effect, until)
+            self.scheduler.after(0.01 + self.world.moment(), process, self._lock_again, process, file, until)
             return BLOCKED
         return handle
 
-    def _lock_again(self, process: Process, effect: Any, until: float) -> None:
-        answer = self._try_lock(process, effect, until)
+    def _lock_again(self, process: Process, file: File, until: float) -> None:
+        answer = self._try_lock(process, file, until)
         if answer is not BLOCKED:
             process.answer = answer
             self.go_on(process)
