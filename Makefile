@@ -6,7 +6,7 @@ N ?= 20000
 CODE := src tests tools examples $(wildcard bench)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test chaos check fmt bench reference trust constraints clean
+.PHONY: help setup demo test sim chaos check fmt bench reference trust constraints clean
 
 help: ## this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -33,6 +33,9 @@ chaos: setup ## kills N processes of ours at random, and all other faults in lar
 	    AFIELD_TREES=1000 AFIELD_REUSES=100 AFIELD_REBOOTS=50 AFIELD_COPIES=100 AFIELD_DISK_STEPS=40 AFIELD_DISK_STRIDE=1 \
 	    $(BIN)/pytest -q -s tests/chaos
 	$(BIN)/python tools/trust.py add build/chaos.json
+
+sim: setup ## N=50000 simulated schedules from seed BASE, totals into JSON=file; SEED=1234 tells the story of one
+	$(BIN)/python -m tests.sim.run $(if $(SEED),--seed $(SEED) $(if $(ALL),--all),--seeds $(or $(BASE),0):$$(($(or $(BASE),0) + $(or $(N),5000))) --processes 2 $(if $(JSON),--write $(JSON)))
 
 check: setup ## format, lint, types, who imports whom, sizes, links, Python 3.8
 	@bash tools/check.sh

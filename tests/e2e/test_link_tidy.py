@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from afield.controller import session
+from afield.controller.real import REAL
 from afield.controller.session import KEEP
 from afield.model.ids import NodeName
 from afield.runner import environment, verdict
@@ -178,7 +179,7 @@ async def test_a_session_has_its_node_tidied(link, sandbox, store, monkeypatch):
     await link.call("ack", attempt="7.1")
     aged(store / "runs" / "7.1" / "acked", WEEK + 60)
     monkeypatch.setattr(session, "TIDY_FIRST_S", 0.0)
-    kept = session.Session(NodeName("local"), "st", lambda: Local(sandbox.env), Ear())
+    kept = session.Session(NodeName("local"), "st", lambda: Local(sandbox.env), Ear(), REAL)
     kept.start()
     try:
         await until(lambda place: not place.exists(), store / "runs" / "7.1")

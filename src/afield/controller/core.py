@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
@@ -32,6 +31,7 @@ from afield.model.ids import AttemptId, JobNumber, NodeName
 from afield.model.job import Goal, Job
 from afield.model.machine import forget
 from afield.model.node import Health
+from afield.model.ports import Ports
 from afield.model.world import World
 from afield.plan.explain import Explainer, explain
 from afield.runner import points
@@ -54,22 +54,23 @@ AGAIN_S = 1.0
 class Controller:
     """Jobs, nodes and their followers. `store` is open and belongs to this process."""
 
-    def __init__(self, store: Store, mirror: Mirror, cache: Path, backends: dict[str, Backend]) -> None:
+    def __init__(self, store: Store, mirror: Mirror, cache: Path, backends: dict[str, Backend], ports: Ports) -> None:
         self.store = store
+        self._ports = ports
         self.store_id = store.id
         self.world: World = store.load()
-        self._writer = Writer(store, self.world, on_commit=self._committed)
+        self._writer = Writer(store, self.world, on_commit=self._committed, clock=ports.clock.wall)
         self._news = News()
         self._nodes_changed = asyncio.Event()
-        self._watch = Watch(mirror, self._heard, self._output)
-        self.fleet = Fleet(store.id, self.world, backends, self)
-        launcher = Launcher(store.id, cache, self._watch, self.world)
+        self._watch = Watch(mirror, self._heard, self._output, ports.clock)
+        self.fleet = Fleet(store.id, self.world, backends, self, ports)
+        launcher = Launcher(store.id, cache, self._watch, self.world, ports.clock)
         self._effects = Effects(launcher, self.fleet.find, self.record, self._heard)
-        hands = Hands(self.record, self._effects, self._watch, self.fleet, self._turned)
+        hands = Hands(self.record, self._effects, self._watch, self.fleet, self._turned, ports)
         self._loop = Loop(self.world, hands)
         self._intake = Intake(store, self.world, self._writer)
         self._task: asyncio.Task[None] | None = None
-        self.idle_since: float | None = time.monotonic()
+        self.idle_since: float | None = self._ports.clock.mono()
 
     async def start(self) -> None:
         """Begin: nodes are connected, what runs is followed, what waits is placed."""
@@ -117,7 +118,7 @@ class Controller:
     def jobs(self, *, all: bool = False, limit: int = 1000) -> list[views.View]:
         """Newest first; the unfinished ones, and with `all` the ended ones too."""
         found = self.store.jobs(unfinished_only=not all, limit=limit)
-        now = time.time()
+        now = self._ports.clock.wall()
         explainer = Explainer(self.world, now)
         return [
             views.job_view(self.world.jobs.get(j.number, j), self.world, now, reason=explainer.reason) for j in found
@@ -154,7 +155,7 @@ class Controller:
         view = self._view(job)
         if not job.waiting:
             return {"schema": 1, "job": number, "reason": view["reason"] or view["phase"], "lines": [], "view": view}
-        told = explain(job, self.world, time.time())
+        told = explain(job, self.world, self._ports.clock.wall())
         return {
             "schema": 1,
             "job": number,
@@ -297,7 +298,7 @@ class Controller:
             if job is not None and job.waiting:
                 self._news.tell(number)
         busy = any(j.decided is None for j in self.world.jobs.values()) or bool(self._news.followed)
-        self.idle_since = None if busy else (self.idle_since or time.monotonic())
+        self.idle_since = None if busy else (self.idle_since or self._ports.clock.mono())
 
     def _hurry(self, job: Job) -> None:
         """Somebody waits for news of a job: reach its nodes now rather than at the next try."""
@@ -313,4 +314,4 @@ class Controller:
         return job
 
     def _view(self, job: Job) -> views.View:
-        return views.job_view(job, self.world, time.time())
+        return views.job_view(job, self.world, self._ports.clock.wall())

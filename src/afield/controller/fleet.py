@@ -17,6 +17,7 @@ from afield.errors import AfieldError, Conflict, NotAllowed, UsageError
 from afield.model.event import Event, NodeAdded, NodeRemoved, NodeSet
 from afield.model.ids import NodeName
 from afield.model.node import Node
+from afield.model.ports import Ports
 from afield.model.request import Request, parse_devices
 from afield.model.world import World
 from afield.transport.port import Transport
@@ -37,11 +38,12 @@ class Owner(Listener, Protocol):
 class Fleet:
     """Sessions by node. `agent` of a node is the SSH_AUTH_SOCK that its last caller brought."""
 
-    def __init__(self, store: str, world: World, backends: dict[str, Backend], owner: Owner) -> None:
+    def __init__(self, store: str, world: World, backends: dict[str, Backend], owner: Owner, ports: Ports) -> None:
         self._store = store
         self._world = world
         self._backends = backends
         self._owner = owner
+        self._ports = ports
         self._sessions: dict[NodeName, Session] = {}
         self._agent = ""
         self._tasks: set[asyncio.Task[None]] = set()
@@ -92,7 +94,7 @@ class Fleet:
             )
         declared = parse_devices(str(spec["devices"])) if spec.get("devices") else ()
         node = Node(name=name, backend="ssh", target=target)
-        session = Session(name, self._store, lambda: self._transport(node), self._owner)
+        session = Session(name, self._store, lambda: self._transport(node), self._owner, self._ports)
         session.start()
         try:
             await session.link_now()
@@ -244,7 +246,7 @@ class Fleet:
         if node.backend not in self._backends:
             log.error("node %s: there is no backend %s", node.name, node.backend)
             return
-        session = Session(node.name, self._store, lambda: self._transport(node), self._owner)
+        session = Session(node.name, self._store, lambda: self._transport(node), self._owner, self._ports)
         self._sessions[node.name] = session
         session.start()
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +15,7 @@ from afield.errors import SetupFailed
 from afield.model.attempt import Attempt
 from afield.model.ids import NodeName
 from afield.model.job import Job
+from afield.model.ports import Clock
 from afield.model.world import World
 from afield.runner import points
 from afield.snapshot import send
@@ -27,12 +27,13 @@ SENDS = 3
 
 @dataclass(frozen=True, slots=True)
 class Launcher:
-    """What a launch needs: the store's id, the cache with the shadow repositories, the watch, the world."""
+    """What a launch needs: the store's id, the cache with the shadow repositories, the watch, the world, the clock."""
 
     store: str
     cache: Path
     watch: Watch
     world: World
+    clock: Clock
 
     async def launch(self, job: Job, attempt: Attempt, session: Session) -> dict[str, Any]:
         """Launch on one node and follow its run folder; gives the runner's answer.
@@ -45,7 +46,7 @@ class Launcher:
             async with session.tools:
                 await uv.ensure(link, session.facts)
         cursors = self.watch.cursors(attempt.id, session.name)
-        began = time.monotonic()
+        began = self.clock.mono()
         with points.around("controller.launch"):
             reply, _ = await link.call("launch", spec=body, watch=cursors)
         sent = "nothing to send"
@@ -73,7 +74,7 @@ class Launcher:
 
     def _synced(self, job: Job, attempt: Attempt, began: float, sent: str) -> None:
         if job.task.code is not None:
-            self.watch.stage(attempt.id, Stage("sync", "done", sent, seconds=time.monotonic() - began))
+            self.watch.stage(attempt.id, Stage("sync", "done", sent, seconds=self.clock.mono() - began))
 
 
 def machine_line(job: Job, attempt: Attempt) -> Stage:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import secrets
-import time
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any
@@ -21,6 +19,7 @@ from afield.model import event as ev
 from afield.model.attempt import Attempt, State
 from afield.model.ids import AttemptId, Nonce
 from afield.model.job import Job
+from afield.model.ports import Ports
 from afield.model.world import World
 from afield.plan.step import step
 
@@ -39,6 +38,7 @@ class Hands:
     watch: Watch
     fleet: Fleet
     turned: Callable[[], None]
+    ports: Ports
 
 
 class Loop:
@@ -71,24 +71,27 @@ class Loop:
         """Turn until cancelled."""
         while True:
             self._changed.clear()
+            wake, failed = None, True
             try:
                 wake = await self._turn()
+                failed = False
             except StoreRefused as error:
                 log.error("%s (%s)", error.what, error.why)
-                wake = time.time() + AGAIN_S
             except Exception:
                 log.exception("a turn of the controller failed")
-                wake = time.time() + AGAIN_S
             self.planned = self._world.seq
             self._hands.turned()
-            await self._pause(wake)
+            if failed:
+                await asyncio.sleep(AGAIN_S)
+            else:
+                await self._pause(wake)
 
     async def _turn(self) -> float | None:
         await self._settle()
         events: list[ev.Event] = []
         after: list[act.Action] = []
         wake: float | None = None
-        for action in step(self._world, time.time(), elastic=self._hands.fleet.elastic):
+        for action in step(self._world, self._hands.ports.clock.wall(), elastic=self._hands.fleet.elastic):
             if isinstance(action, act.Wake):
                 wake = action.at if wake is None else min(wake, action.at)
             elif found := self._as_events(action):
@@ -134,7 +137,7 @@ class Loop:
     def _as_events(self, action: act.Action) -> list[ev.Event]:
         match action:
             case act.Place(attempt, placements):
-                placed = ev.AttemptPlaced(attempt, Nonce(secrets.token_hex(16)), placements)
+                placed = ev.AttemptPlaced(attempt, Nonce(self._hands.ports.chance.token()), placements)
                 return [placed, ev.PrepareStarted(attempt)]
             case act.OrderStop(attempt, why):
                 return [ev.StopOrdered(attempt, why)]
@@ -182,7 +185,7 @@ class Loop:
     async def _pause(self, wake: float | None) -> None:
         if self._dirty:
             return
-        timeout = None if wake is None else max(0.0, wake - time.time())
+        timeout = None if wake is None else max(0.0, wake - self._hands.ports.clock.wall())
         try:
             await asyncio.wait_for(self._changed.wait(), timeout)
         except TimeoutError:

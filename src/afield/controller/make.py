@@ -8,6 +8,7 @@ from afield.backends.local import LocalBackend
 from afield.backends.port import Backend
 from afield.backends.ssh import SshBackend
 from afield.controller.core import Controller
+from afield.controller.real import REAL
 from afield.store.output import Mirror
 from afield.store.place import place
 from afield.store.sqlite import SqliteStore
@@ -24,4 +25,4 @@ def make(state: Path, cache: Path, runtime: Path, ssh_config: str | None = None)
     store = SqliteStore.open(folder)
     mirror = Mirror(folder / "output")
     backends: dict[str, Backend] = {"local": LocalBackend(), "ssh": SshBackend(runtime, ssh_config)}
-    return Controller(store, mirror, cache, backends)
+    return Controller(store, mirror, cache, backends, REAL)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import random
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
@@ -12,6 +11,7 @@ from afield.errors import AfieldError, StoreRefused, Unreachable
 from afield.model.event import Event, NodeObserved
 from afield.model.ids import NodeName
 from afield.model.node import Capacity, Device, Health
+from afield.model.ports import Ports
 from afield.transport.link import Link
 from afield.transport.port import Transport
 
@@ -47,7 +47,9 @@ class Listener(Protocol):
 class Session:
     """One node's link, opened again and again with backoff until `close`."""
 
-    def __init__(self, name: NodeName, store: str, transport: Callable[[], Transport], listener: Listener) -> None:
+    def __init__(
+        self, name: NodeName, store: str, transport: Callable[[], Transport], listener: Listener, ports: Ports
+    ) -> None:
         self.name = name
         self.hello: dict[str, Any] = {}
         self.facts: dict[str, Any] = {}
@@ -55,6 +57,7 @@ class Session:
         self._store = store
         self._transport = transport
         self._listener = listener
+        self._ports = ports
         self._link: Link | None = None
         self._up = asyncio.Event()
         self._hurry = asyncio.Event()
@@ -126,7 +129,8 @@ class Session:
                 await self._refuse(error)
             finally:
                 self._down()
-            await self._pause(wait * random.uniform(0.7, 1.3))
+            await self._leave()
+            await self._pause(wait * self._ports.chance.between(0.7, 1.3))
             wait = min(wait * 2, LAST_RETRY_S)
 
     def _down(self) -> None:
@@ -195,6 +199,12 @@ class Session:
             except StoreRefused as error:
                 log.error("news of node %s: %s (%s)", self.name, error.what, error.why)
             await asyncio.sleep(LAST_RETRY_S / 5)
+
+    async def _leave(self) -> None:
+        """Let go of a link that is open although we gave it up: its answer was no good, or could not be recorded."""
+        link, self._link = self._link, None
+        if link is not None:
+            await link.close()
 
     async def _pause(self, seconds: float) -> None:
         self._hurry.clear()

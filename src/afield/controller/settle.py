@@ -78,6 +78,9 @@ def _order_each(attempt: Attempt, words: Mapping[NodeName, str], result: Assessm
     for node, word in words.items():
         if word == "needs_seal":
             result.orders.append(Order("seal", node, "no shepherd and no process is left"))
+        elif word == "unknown" and stopping:
+            # Its launch may never have been answered, and is not asked again: a seal tells how it is there.
+            result.orders.append(Order("seal", node, "stopped before it was launched"))
         elif word == "absent":
             order = Order("seal", node, "stopped before it was launched") if stopping else Order("launch", node)
             result.orders.append(order)
@@ -144,7 +147,7 @@ def _ending(attempt: Attempt, words: Mapping[NodeName, str], known: Mapping[Node
     found = tuple(sorted((e for node in words for e in exits(known[node])), key=lambda e: e.rank))
     finals = [known[node].get("final") or _unfinished(known[node]) for node in words]
     kinds = set(words.values())
-    if kinds == {"never_started"}:
+    if "never_started" in kinds and not any(verdict.began(dict(known[node])) for node in words):
         return NeverStarted(attempt.id, _first(known, words, "never_started"))
     if "setup_failed" in kinds:
         return _setup_failed(attempt, words, known)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 from afield.errors import StoreRefused
 from afield.model.attempt import Attempt
 from afield.model.ids import AttemptId, NodeName
+from afield.model.ports import Clock
 from afield.runner import verdict
 from afield.store.output import Mirror
 
@@ -44,11 +44,16 @@ class Watch:
     """Trackers of all attempts that are not acknowledged, and the mirror of their output."""
 
     def __init__(
-        self, mirror: Mirror, changed: Callable[[AttemptId], None], output: Callable[[AttemptId], None]
+        self,
+        mirror: Mirror,
+        changed: Callable[[AttemptId], None],
+        output: Callable[[AttemptId], None],
+        clock: Clock,
     ) -> None:
         self.mirror = mirror
         self._changed = changed
         self._output = output
+        self._clock = clock
         self._trackers: dict[AttemptId, Tracker] = {}
         self._behind: set[tuple[str, str]] = set()
         self.refused = 0
@@ -144,7 +149,7 @@ class Watch:
         return []
 
     def _tell_stages(self, tracker: Tracker, facts: Facts) -> None:
-        now = time.monotonic()
+        now = self._clock.mono()
         for name, stage in facts.get("stages", {}).items():
             word = {"environment": "env"}.get(name, name)
             ended = stage.get("exit")

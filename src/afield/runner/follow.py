@@ -30,6 +30,7 @@ class Stream:
 
     def __init__(self, watch, name, cursor=(0, "")):
         self._watch = watch
+        self._disk = watch.disk
         self.name = name
         self._path = os.path.join(watch.folder, name)
         self.offset = int(cursor[0])
@@ -37,25 +38,20 @@ class Stream:
 
     def changed(self):
         """Whether the file is not as long as what was read of it."""
-        try:
-            return os.stat(self._path).st_size != self.offset
-        except OSError:
-            return False
+        size = self._disk.size(self._path)
+        return size is not None and size != self.offset
 
     def pull(self):
         """The next push, or None when all was read."""
-        try:
-            descriptor = os.open(self._path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
-        except OSError:
+        size = self._disk.size(self._path)
+        if size is None:
             return None
-        try:
-            gap = self._check(os.fstat(descriptor).st_size)
-            begin = self.offset - len(self._tail)
-            data = os.pread(descriptor, wire.CHUNK + len(self._tail), begin)
-            if data[: len(self._tail)] != self._tail:
-                gap = {"from": self.offset, "to": self.offset, "why": "differs"}
-        finally:
-            os.close(descriptor)
+        gap = self._check(size)
+        data = self._disk.piece(self._path, self.offset - len(self._tail), wire.CHUNK + len(self._tail))
+        if data is None:
+            return None if gap is None else self._push(b"", memoryview(b""), gap)
+        if data[: len(self._tail)] != self._tail:
+            gap = {"from": self.offset, "to": self.offset, "why": "differs"}
         fresh = memoryview(data)[len(self._tail) :]
         if not fresh and gap is None:
             return None
@@ -79,7 +75,8 @@ class Stream:
 class Watch:
     """One attempt that is followed."""
 
-    def __init__(self, attempt, folder, cursors):
+    def __init__(self, attempt, folder, cursors, disk):
+        self.disk = disk
         self.attempt = attempt
         self.folder = folder
         self.streams = {name: Stream(self, name, cursor) for name, cursor in cursors.items()}
@@ -92,9 +89,9 @@ class Watch:
     def places(self):
         """The folders that matter: the run folder, those of processes, stages."""
         found = [""]
-        for name in _list(self.folder):
+        for name in self.disk.names(self.folder):
             if name == "stage":
-                found += ["stage"] + ["stage/" + stage for stage in _list(os.path.join(self.folder, "stage"))]
+                found += ["stage"] + ["stage/" + stage for stage in self.disk.names(os.path.join(self.folder, "stage"))]
             elif name[:1] == "p" and name[1:].isdigit():
                 found.append(name)
         return found
@@ -108,13 +105,17 @@ class Watch:
 
 
 class Follower:
-    """All followed attempts of a link. `facts(attempt)` reads the facts of one, `runs` is the folder of run folders."""
+    """All followed attempts of a link. `facts(attempt)` reads the facts of one, `runs` is the folder of run folders.
 
-    def __init__(self, link, runs, facts):
+    `disk` and `kernel` are how it looks at files, and hears of them: look.Disk and inotify.Inotify on a node.
+    """
+
+    def __init__(self, link, runs, facts, disk, kernel):
         self._link = link
         self._runs = runs
         self._facts = facts
-        self._kernel = inotify.Inotify()
+        self._disk = disk
+        self._kernel = kernel
         self._watches = {}
         self._places = {}
         self._polling = False
@@ -125,13 +126,17 @@ class Follower:
         self.unwatch(attempt)
         if not self._watches and not self._polling:
             self._listen()
-        watch = self._watches[attempt] = Watch(attempt, os.path.join(self._runs, attempt), cursors)
+        watch = self._watches[attempt] = Watch(attempt, os.path.join(self._runs, attempt), cursors, self._disk)
         self._scan(watch)
         for stream in watch.streams.values():
             self._link.outlet.offer(stream)
         self._learn(watch, self._facts(attempt))
         self._look_at = now
         return watch.facts
+
+    def follows(self, attempt):
+        """Whether an attempt is followed already."""
+        return attempt in self._watches
 
     def poke(self, attempt):
         """Look at an attempt now: its folder may just have been made."""
@@ -206,7 +211,7 @@ class Follower:
             if not self._polling and place not in watch.numbers:
                 self._add(watch, place)
             if place:
-                names = _list(os.path.join(watch.folder, place))
+                names = self._disk.names(os.path.join(watch.folder, place))
                 for stream in [watch.stream(place, name) for name in STREAMS if name in names]:
                     if stream.changed():
                         self._link.outlet.offer(stream)
@@ -241,13 +246,6 @@ class Follower:
             if name in URGENT:
                 watch.next = now
             self._mark(watch, now)
-
-
-def _list(folder):
-    try:
-        return sorted(os.listdir(folder))
-    except OSError:
-        return []
 
 
 def _bare(facts):

@@ -12,6 +12,8 @@ import time
 
 from . import wire
 from .follow import Follower
+from .inotify import Inotify
+from .look import Disk
 from .outlet import Outlet
 from .real_process import call_it
 from .verbs import Verbs, trouble
@@ -41,7 +43,7 @@ class Link:
         self._reading = False
         self._writing = False
         self.verbs = Verbs(self)
-        self.follower = Follower(self, paths.runs, self.verbs.read_facts)
+        self.follower = Follower(self, paths.runs, self.verbs.read_facts, Disk(), Inotify())
 
     @staticmethod
     def now():

@@ -16,8 +16,9 @@ TURN = 4 * 1024 * 1024
 class Outlet:
     """Frames to a descriptor that does not block."""
 
-    def __init__(self, descriptor):
+    def __init__(self, descriptor, writev=os.writev):
         self._descriptor = descriptor
+        self._writev = writev
         self._replies = deque()
         self._held = 0
         self._parts = []
@@ -58,7 +59,7 @@ class Outlet:
         left = TURN
         while left > 0 and (self._parts or self._next()):
             try:
-                written = os.writev(self._descriptor, self._parts)
+                written = self._writev(self._descriptor, self._parts)
             except BlockingIOError:
                 return
             left -= written

@@ -5,6 +5,7 @@ from .effects import Environment, List, Mkdir, Port
 
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 PASSED = ("LANG", "TMPDIR")
+UNOPENED = {"code": None, "signal": None, "by": "gate", "after_signal": False}
 GPUS = "/proc/driver/nvidia/gpus"
 
 
@@ -97,8 +98,7 @@ def meeting(spec):
 
 def unopened(case, place):
     """(path, data) of the exit record of a program whose gate closed before it ran."""
-    value = {"nonce": case.nonce, "code": None, "signal": None, "by": "gate", "after_signal": False}
-    return case.run + "/" + place + "/" + folder.EXIT, folder.dump(value)
+    return case.run + "/" + place + "/" + folder.EXIT, folder.dump(dict(UNOPENED, nonce=case.nonce))
 
 
 def _plain(name):

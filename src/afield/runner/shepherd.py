@@ -156,6 +156,12 @@ def _give_up(case, reason):
     """Nothing ran and nothing will: what waits behind gates leaves, and the seal says why."""
     _, mono, _ = yield Now()
     yield from Watch(case, [], mono, rules=False).clear()
+    for process in case.spec["processes"]:
+        place = "p%d" % process["rank"]
+        inside = case.run + "/" + place + "/"
+        # What left its gate says so itself, but not on a full disk.
+        if (yield Size(inside + folder.STARTED)) is not None and (yield Size(inside + folder.EXIT)) is None:
+            yield from case.record(place + "/" + folder.EXIT, program.UNOPENED, "exit")
     yield from case.seal(reason)
 
 

@@ -64,7 +64,10 @@ class Verbs:
         if verb not in SLOW:
             raise orders.Refusal("unknown-verb", "the node does not know the verb %r" % verb)
         if verb == "launch" and head.get("watch") is not None:
-            self._link.follower.watch(orders.name(head["spec"]), head["watch"], self._link.now())
+            attempt = orders.name(head["spec"])
+            # A launch that is repeated must not begin anew: what was seen last would count as told, and is not.
+            if not self._link.follower.follows(attempt):
+                self._link.follower.watch(attempt, head["watch"], self._link.now())
         self._give(head["id"], head, last=verb == "tidy")
         return None
 

@@ -28,10 +28,10 @@ def verdict(facts):
     if any(p["alive"] for p in _all(facts)):
         return ORPHAN
     if facts["sealed"] is None:
-        return ABSENT if facts["lock"] == "none" and not _began(facts) else NEEDS_SEAL
+        return ABSENT if facts["lock"] == "none" and not began(facts) else NEEDS_SEAL
     if _complete(facts):
         return ENDED
-    return DEAD if _began(facts) else NEVER_STARTED
+    return DEAD if began(facts) else NEVER_STARTED
 
 
 def reason(facts):
@@ -63,10 +63,15 @@ def _how(leave):
     return dict(kept, oom=leave["oom"]) if "oom" in leave else kept
 
 
+def began(facts):
+    """Whether a program may have run: started, and not proven to have left behind its closed gate."""
+    return any(p["started"] is not None and not _unopened(p["exit"]) for p in facts["processes"].values())
+
+
 def _watched(facts):
     if _complete(facts):
         return ENDING
-    if _began(facts):
+    if began(facts):
         return LIVE
     return READY if facts["ready"] is not None else PREPARING
 
@@ -74,11 +79,6 @@ def _watched(facts):
 def _complete(facts):
     ends = [_real(p["exit"]) for p in facts["processes"].values()]
     return bool(ends) and all(ends)
-
-
-def _began(facts):
-    """Whether a program may have run: started, and not proven to have left behind its closed gate."""
-    return any(p["started"] is not None and not _unopened(p["exit"]) for p in facts["processes"].values())
 
 
 def _real(leave):

@@ -7,7 +7,7 @@ effects, and in the keeper its `Wait` and `Sleep` are shared among all attempts.
 from signal import SIGCONT, SIGKILL, SIGTERM
 
 from . import folder, killtree, memory
-from .effects import Children, Ended, Identity, Now, Processes, Put, Reap, Signal, Wait
+from .effects import Children, Ended, Identity, Now, Peek, Processes, Put, Reap, Signal, Wait
 
 LOOK_S = 1.0
 BEAT_S = 10.0
@@ -133,6 +133,8 @@ class Watch:
     def ended(self, pid, code, signum):
         """A child ended and is a zombie: write its exit down, then let the kernel forget it."""
         member = next((m for m in self.open() if m.pid == pid), None)
+        if member is not None and not (yield from self._is(member)):
+            member = None
         if member is not None:
             yield from self._write_exit(member, code, signum)
         elif self.case.who == "keeper":
@@ -142,6 +144,11 @@ class Watch:
         self.usage["rss_bytes"] = max(self.usage["rss_bytes"], usage["rss_bytes"])
         if member is not None and self.rules:
             yield from self._after(member)
+
+    def _is(self, member):
+        """Whether that pid is still that process: another child of ours may have got the number."""
+        row = yield Identity(member.pid)
+        return row is not None and row[0] == member.start
 
     def _unopened(self, member):
         """Whether the program left behind its closed gate without having run; it has written that down itself."""
@@ -195,7 +202,7 @@ class Watch:
     def catch_up(self):
         """Takes up children that ended before we looked: their zombies are still there."""
         for member in self.open():
-            found = yield Ended(member.pid)
+            found = (yield Ended(member.pid)) if (yield from self._is(member)) else None
             if found is not None:
                 yield from self.ended(member.pid, found[0], found[1])
 
@@ -290,9 +297,20 @@ class Watch:
                 if happening[0] == "exit":
                     yield from self.ended(*happening[1:])
 
+    def _last_holder(self):
+        """Waits until no process has a tree open: where both watchers were killed, only that may tell of one."""
+        for member in self.members:
+            while (yield Peek("%s/%s/%s" % (self.case.run, member.place, folder.TREE))) == "held":
+                _, mono, _ = yield Now()
+                yield from self._heartbeat(mono)
+                for happening in (yield Wait(mono + LOOK_S)):
+                    if happening[0] == "exit":
+                        yield from self.ended(*happening[1:])
+
     def finish(self):
         """Clears up, then writes final.json; not when nobody knows how the programs ended, or when some never ran."""
         yield from self.clear()
+        yield from self._last_holder()
         if self.broken:
             yield from self.case.seal("the shepherd was killed while it started the programs")
             return

@@ -7,7 +7,6 @@ Nothing that is sent is copied, and no push waits in memory: who cannot take mor
 from __future__ import annotations
 
 import asyncio
-import time
 from collections import deque
 from collections.abc import AsyncGenerator, Callable
 from typing import Any
@@ -53,7 +52,7 @@ class Link:
         self._room.set()
         self._writing = self._paused = self._ending = False
         self._greeted = asyncio.Event()
-        self._heard = self._sent = time.monotonic()
+        self._heard = self._sent = self._loop.time()
         self._timer = self._loop.call_later(PING_S / 2, self._tick)
         self._loop.add_reader(self._sock, self._readable)
         if first:
@@ -161,11 +160,11 @@ class Link:
         """Go on after `pause`."""
         if self._paused and not self._ending:
             self._paused = False
-            self._heard = time.monotonic()
+            self._heard = self._loop.time()
             self._loop.add_reader(self._sock, self._readable)
 
     def _tick(self) -> None:
-        now = time.monotonic()
+        now = self._loop.time()
         if not self._paused and now - max(self._heard, self._sent if self._queued else 0) > SILENT_S:
             self._end("silent")
             self._loop.create_task(self._carrier.close())
@@ -219,7 +218,7 @@ class Link:
             self._loop.create_task(self._bury())
 
     def _feed(self, data: bytes | memoryview) -> None:
-        self._heard = time.monotonic()
+        self._heard = self._loop.time()
         try:
             frames = self._decoder.feed(data)
         except wire.WireError as error:
@@ -254,7 +253,7 @@ class Link:
             while self._out:
                 with points.around("controller.send"):
                     written = self._sock.sendmsg(list(self._out)[:8])
-                self._sent = time.monotonic()
+                self._sent = self._loop.time()
                 self._queued -= written
                 self._advance(written)
         except BlockingIOError:

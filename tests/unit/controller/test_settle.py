@@ -144,6 +144,23 @@ def test_a_gang_that_cannot_start_everywhere_starts_nowhere() -> None:
     assert told.events == []
 
 
+def test_a_gang_of_which_no_program_ran_never_started() -> None:
+    """Found by the simulator: one node's disk was full, the others were stopped at their gates; the job was lost."""
+    sealed = facts(lock="free", sealed={"reason": "disk full", "by": "shepherd"})
+    stopped = facts(lock="free", ready={}, final=final(by_us=True, why="failure"))
+    assert assess(attempt(A, B), End.ALL, {A: stopped, B: sealed}).events == [
+        NeverStarted(AttemptId(JobNumber(1), 1), "b: disk full")
+    ]
+    ran = facts(lock="free", processes={"0": process(code=0)}, final=final())
+    assert isinstance(assess(attempt(A, B), End.ALL, {A: ran, B: sealed}).events[-1], AttemptGone)
+
+
+def test_a_stop_seals_a_folder_that_nothing_is_known_of() -> None:
+    """Found by the simulator: every answer to the launch was lost, and the stop waited for ever."""
+    (order,) = assess(attempt(A, state=State.STOPPING, why=Why.USER), End.ALL, {}).orders
+    assert order.verb == "seal"
+
+
 def test_a_lost_watcher_is_sealed_before_it_is_judged() -> None:
     (order,) = assess(
         attempt(A, state=State.RUNNING), End.ALL, {A: facts(lock="free", processes={"0": process()})}

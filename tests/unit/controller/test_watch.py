@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from afield.controller.real import REAL
 from afield.controller.watch import Watch
 from afield.errors import StoreRefused
 from afield.model.ids import AttemptId, JobNumber, NodeName
@@ -30,7 +31,7 @@ def facts(*, ended: bool) -> dict[str, Any]:
 
 
 def watch(folder: Path) -> Watch:
-    return Watch(Mirror(folder), lambda _: None, lambda _: None)
+    return Watch(Mirror(folder), lambda _: None, lambda _: None, REAL.clock)
 
 
 def test_a_late_answer_does_not_undo_what_was_pushed(tmp_path: Path) -> None:
