@@ -18,7 +18,7 @@ BODY = LEDGER + "sleep 0.2; exit 7"
 SHEPHERD = (
     "shepherd.lock", "shepherd.told", "shepherd.folder", "shepherd.tree", "shepherd.mark", "shepherd.fork",
     "shepherd.started", "shepherd.open", "shepherd.exit", "shepherd.reap", "shepherd.final", "shepherd.stage",
-    "shepherd.setup",
+    "shepherd.setup", "shepherd.login",
 )  # fmt: skip
 BETWEEN = (
     "shepherd.folder:2",
@@ -76,6 +76,19 @@ def test_a_shepherd_killed_between_two_programs(node: Node, label: str) -> None:
     facts = node.settle("1.1")
     assert verdict.verdict(facts) == (verdict.NEVER_STARTED if node.begun() == 0 else verdict.DEAD)
     assert not any(p["alive"] for p in facts["processes"].values())
+
+
+def test_a_stage_that_a_killed_shepherd_began_is_judged_by_its_new_run(node: Node) -> None:
+    """Found by kills at labels: what the first try left at its gate was taken for the end of the second one."""
+    spec = node.spec("1.1", BODY, stages=STAGES)
+    real.perform(folder.write_spec(node.paths, "1.1", spec))
+    run = node.paths.run("1.1")
+    left = {"code": None, "signal": None, "by": "gate", "after_signal": False, "nonce": spec["nonce"]}
+    Path(run, "stage", "setup").mkdir(parents=True)
+    real.perform(folder.put(run, "stage/setup/exit.json", left, spec["nonce"], ""))
+    node.ask("start", attempt="1.1")
+    facts = node.until("1.1", verdict.ENDED, verdict.SETUP_FAILED)
+    assert verdict.exits(facts) == [{"rank": 0, "code": 7, "signal": None}]
 
 
 @pytest.mark.parametrize(

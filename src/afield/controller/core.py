@@ -170,7 +170,7 @@ class Controller:
     async def follow(self, number: int, cursors: dict[str, int], *, follow_on: bool = True) -> AsyncIterator[Frame]:
         """News and output of a job from cursors until its end."""
         self._hurry(self._find(number))
-        sources = Sources(self._find, self._view, self._watch)
+        sources = Sources(self._find, self._view, self._watch, self._answers)
         async for frame in follow(sources, self._news, JobNumber(number), cursors, stay=follow_on):
             yield frame
 
@@ -203,6 +203,11 @@ class Controller:
     async def record(self, *events: ev.Event) -> None:
         """Append events in one transaction. Raises StoreRefused."""
         await self._writer.append(events)
+
+    def _answers(self, name: NodeName) -> bool:
+        """Whether a node may be expected to answer soon."""
+        node = self.world.nodes.get(name)
+        return node is not None and node.health in (Health.NEW, Health.READY, Health.DRAINING)
 
     async def connected(self, session: Session) -> None:
         """A node answers again: follow what runs there, and mend what its folders say."""

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from afield.controller.watch import Watch
-from afield.model.ids import JobNumber
+from afield.model.ids import JobNumber, NodeName
 from afield.model.job import Job
 from afield.runner import wire
 from afield.store.stream import Gap
@@ -56,11 +56,12 @@ class _Seen:
 
 @dataclass(frozen=True, slots=True)
 class Sources:
-    """Where a follower reads: the job now, how it looks to people, and the mirror."""
+    """Where a follower reads: the job now, how it looks to people, the mirror, and whether a node answers."""
 
     job: Callable[[JobNumber], Job]
     view: Callable[[Job], dict[str, Any]]
     watch: Watch
+    answers: Callable[[NodeName], bool]
 
 
 async def follow(
@@ -83,7 +84,7 @@ async def follow(
                 yield frame
             if busy:
                 continue
-            over = job.decided is not None and all(sources.watch.complete(a) for a in job.attempts)
+            over = job.decided is not None and all(sources.watch.complete(a, sources.answers) for a in job.attempts)
             if over or not stay:
                 yield {"on": "end", "job": sources.view(sources.job(number))}, b""
                 return

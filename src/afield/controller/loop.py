@@ -158,7 +158,8 @@ class Loop:
                     self._stopping.add(id)
                     self.mark(id)
             case act.Ack(id) if known := self._attempt(id):
-                if self._hands.watch.complete(known[1]):
+                fleet = self._hands.fleet
+                if self._hands.watch.complete(known[1], lambda node: fleet.find(node) is not None):
                     self._hands.effects.ack(known[1])
             case act.Acquire(job_number, backend, request):
                 self._hands.fleet.acquire(backend, request, str(job_number))

@@ -2,7 +2,7 @@
 
 from . import folder, memory, program
 from .case import Over
-from .effects import Drop, Lock, Mkdir, Now, Open, Program, Reap, Shut, Size, Wait, Write
+from .effects import Drop, Lock, Mkdir, Now, Open, Program, Reap, Shut, Size, Unlink, Wait, Write
 from .watch import Member, Watch
 
 POLL_S = 1.0
@@ -93,6 +93,10 @@ def fork(case, place, rank, plan):
     tree = yield Lock(inside + "/" + folder.TREE, label=case.label("tree"))
     if tree is None:
         raise OSError(11, "some process still holds the lock", inside)
+    if rank is None:
+        # A shepherd that was killed may have begun this stage: how that try ended is not how this one does.
+        for name in (folder.STARTED, folder.EXIT):
+            yield Unlink(inside + "/" + name)
     try:
         born = yield Program(
             plan.argv,

@@ -10,7 +10,8 @@ import pytest
 from afield.controller.real import REAL
 from afield.controller.watch import Watch
 from afield.errors import StoreRefused
-from afield.model.ids import AttemptId, JobNumber, NodeName
+from afield.model.attempt import Attempt, Placement, State
+from afield.model.ids import AttemptId, JobNumber, NodeName, Nonce
 from afield.store.output import Mirror
 
 ID, NODE = AttemptId(JobNumber(1), 1), NodeName("a")
@@ -68,3 +69,16 @@ def test_bytes_behind_those_that_a_full_disk_refused_are_no_gap(tmp_path: Path) 
     seen.pushed(NODE, *out(6, b"ghi"))
     assert seen.mirror.read("1.1", "p0/out", 0, 100)[0] == b"abcdefghi"
     assert seen.mirror.gaps("1.1", "p0/out") == []
+
+
+def test_an_end_is_complete_once_every_folder_that_can_be_looked_at_was(tmp_path: Path) -> None:
+    """Found by kills at labels: a controller that was just started acknowledged an end before it saw the folder."""
+    seen = watch(tmp_path)
+    attempt = Attempt(ID, Nonce("n"), (Placement(0, 0, 0, NODE),), placed_at=0.0, state=State.ENDED)
+    assert not seen.complete(attempt, lambda _: True)
+    assert seen.complete(attempt, lambda _: False)
+    process = {"started": None, "exit": None, "alive": False, "out": 5, "err": 0}
+    seen.heard(ID, NODE, {**facts(ended=True), "processes": {"0": process}})
+    assert not seen.complete(attempt, lambda _: True)
+    seen.pushed(NODE, *out(0, b"bytes"))
+    assert seen.complete(attempt, lambda _: True)
