@@ -10,6 +10,7 @@ from typing import Any
 
 from afield.controller.effects import Effects
 from afield.controller.fleet import Fleet
+from afield.controller.homing import Homing
 from afield.controller.launch import machine_line
 from afield.controller.settle import Order, assess, concluded
 from afield.controller.watch import Watch
@@ -39,6 +40,7 @@ class Hands:
     fleet: Fleet
     turned: Callable[[], None]
     ports: Ports
+    homing: Homing
 
 
 class Loop:
@@ -158,7 +160,7 @@ class Loop:
                     self._stopping.add(id)
                     self.mark(id)
             case act.Ack(id) if known := self._attempt(id):
-                if self._hands.watch.complete(known[1]):
+                if self._hands.watch.complete(known[1]) and self._hands.homing.over(*known):
                     self._hands.effects.ack(known[1])
             case act.Acquire(job_number, backend, request):
                 self._hands.fleet.acquire(backend, request, str(job_number))
