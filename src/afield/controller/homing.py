@@ -86,7 +86,7 @@ class Homing:
     def _wanted(self, job: Job, attempt: Attempt) -> bool:
         """Whether anything of an attempt comes by itself: a program may have run, and it was asked for."""
         began = attempt.started_at is not None or attempt.state in (State.RUNNING, State.STOPPING)
-        return began and (bool(job.task.outputs and job.task.code) or self._keeps.mirrored(job))
+        return began and (bool(job.task.collects and job.task.code) or self._keeps.mirrored(job))
 
     async def _run(self) -> None:
         while True:
@@ -123,7 +123,7 @@ class Homing:
             return False
         if self._keeps.mirrored(job):
             await self._keeps.bring(attempt, worker, session)
-        if job.task.outputs:
+        if job.task.collects:
             await self._outputs(job, attempt, session, trip)
         return True
 
@@ -134,7 +134,7 @@ class Homing:
         worker = attempt.nodes.index(session.name)
         prefix = f"w{worker}/" if len(attempt.nodes) > 1 else ""
         inside = f"src/{code.folder}".rstrip("/")
-        for path, patterns in (("outputs", []), (inside, list(job.task.outputs))):
+        for path, patterns in (("outputs", []), (inside, list(job.task.collects))):
             asked: dict[str, Any] = {"area": "job", "attempt": str(attempt.id), "path": path, "patterns": patterns}
             link = await session.link_now()
             try:
