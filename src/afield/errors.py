@@ -128,9 +128,9 @@ class IllegalMove(Fault):
 
 
 def from_dict(data: dict[str, object]) -> AfieldError:
-    """The error that `as_dict` described, as the closest class of the tree."""
+    """The error that `as_dict` described, as the closest class of the tree; its own exit where none is told."""
     code = str(data.get("code", ""))
-    exit_status = data.get("exit", 1)
+    exit_status = data.get("exit")
     found: type[AfieldError] = AfieldError
     todo: list[type[AfieldError]] = [AfieldError]
     while todo:

@@ -242,6 +242,30 @@ def test_events_go_on_from_their_cursor_after_a_kill(place: Place) -> None:
     assert (third["seq"], third["kind"], third["body"]) == (3, "goal_set", {"job": 3, "goal": "run", "by": "me"})
 
 
+def test_data_goes_in_and_an_early_refusal_is_told(shared: Place) -> None:
+    many = (({"on": "data", "offset": n}, bytes(1 << 20)) for n in range(64))
+    assert shared.client.put("box1", "/x\udcff", many) == 64 * ((1 << 20) + 1)
+    refused = (({"on": "refuse" if n == 0 else "data", "offset": n}, bytes(1 << 20)) for n in range(64))
+    with pytest.raises(Conflict, match="does not want this"):
+        shared.client.put("box1", "/x", refused)
+    with pytest.raises(UsageError, match="begin with a frame"):
+        shared.client._fresh().tell("/v1/data/put", [({"on": "data"}, b"")])
+    with pytest.raises(UsageError, match="must be frames"):
+        shared.client._call("POST", "/v1/data/put", {})
+
+
+def test_places_and_what_lies_there(shared: Place) -> None:
+    place = shared.client.places({"nodes": ["box1"], "path": "d\udce9"})[0]
+    assert place["path"].endswith("/d\udce9")
+    assert [row[0] for row in shared.client.entries("box1", place["path"])][2] == "bad\udcff.txt"
+    with pytest.raises(NotFound):
+        shared.client.places({"path": "nowhere"})
+    with pytest.raises(UsageError, match="colour"):
+        shared.client.places({"colour": "red"})
+    got = list(shared.client.get("box1", "/x", [("bad\udcff.txt", 0)]))
+    assert [head["on"] for head, _ in got] == ["file", "sum", "done"]
+
+
 def test_wait_ends_with_the_job_or_the_time(shared: Place) -> None:
     assert shared.client.wait(submit(shared, "lines", "1"))["outcome"] == "succeeded"
     number = submit(shared, "forever")

@@ -162,7 +162,7 @@ async def test_many_requests_at_once_get_their_own_answers(link):
         ("facts", {"attempt": "../1.1"}, "bad-request"),
         ("exec", {"argv": 5}, "bad-request"),
         ("read", {"attempt": "1.1", "kind": "run", "path": "none", "offset": 0, "length": 1}, "not-found"),
-        ("files", {"attempt": "99.1", "under": "outputs"}, "not-found"),
+        ("data.list", {"path": "/nowhere", "deep": True}, "not-found"),
     ],
 )
 async def test_a_bad_request_is_an_error_and_not_the_end(link, do, fields, code):

@@ -195,12 +195,13 @@ async def test_results_are_listed_and_read_as_they_are(link):
     """
     await link.call("launch", spec=spec(script))
     await facts_when(link, "7.1", ended)
-    reply, _ = await link.call("files", attempt="7.1", under="outputs")
-    rows = {row[0]: row for row in reply["files"]}
+    place, _ = await link.call("data.find", area="job", attempt="7.1", path="outputs")
+    reply, _ = await link.call("data.list", path=place["path"], deep=True)
+    rows = {row[0]: row for row in reply["entries"] if row[1] != "dir"}
     name = os.fsdecode(b"a b\xff")
     assert set(rows) == {name, "link", "sub/deep/empty"}
-    assert (rows[name][1], rows[name][3], rows[name][4]) == (2, 0o754, None)
-    assert rows["link"][4] == "/etc/passwd"
+    assert rows[name][1:3] + rows[name][4:] == ["file", 2, 0o754, None]
+    assert rows["link"][5] == "/etc/passwd"
     assert await read(link, "7.1", f"outputs/{name}", kind="job") == b"x\n"
     for path in ("outputs/link", "outputs/../../../x", "/etc/passwd", "outputs"):
         with pytest.raises(AfieldError):
@@ -212,8 +213,8 @@ async def test_very_many_files_are_one_answer(link, sandbox):
     folder.mkdir(parents=True)
     for number in range(9000):
         (folder / f"{number:05}").touch()
-    reply, _ = await link.call("files", attempt="7.1", under="outputs")
-    assert [row[0] for row in reply["files"]] == [f"{number:05}" for number in range(9000)]
+    reply, _ = await link.call("data.list", path=str(folder), deep=True)
+    assert [row[0] for row in reply["entries"]] == [f"{number:05}" for number in range(9000)]
 
 
 async def test_uv_arrives_whole_or_not_at_all(link, sandbox):

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 TURNS = 4
 START_S = 10.0
-SLOW = ("launch", "seal", "go", "stop", "ack", "probe")
+SLOW = ("launch", "seal", "go", "stop", "ack", "probe", "keep.take", "data.ready")
 
 
 class Kernel:
@@ -241,6 +241,10 @@ class NodeLink:
             return {"facts": (yield from orders.go(paths, head["attempt"], head["variables"], self._ask))}
         if verb == "stop":
             return {"facts": (yield from orders.stop(paths, head, self._ask))}
+        if verb == "keep.take":
+            return {"state": "taken"}  # simulated nodes hold no data
+        if verb == "data.ready":
+            return {"path": "", "entries": []}
         if verb == "tidy":
             return {}  # what it does to folders strikes as a fault of its own, sooner than after a week
         yield from folder.write_ack(paths, head["attempt"])

@@ -15,7 +15,7 @@ from afield.cli import show
 from afield.cli.table import COMMANDS, OTHER_WORDS, Entry
 from afield.errors import AfieldError, Exit
 
-GROUPS = ("Run", "Look", "Machines", "Set up")
+GROUPS = ("Run", "Look", "Data", "Machines", "Set up")
 READER_LEFT = 141
 """128 + SIGPIPE, as a shell shows it."""
 SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 100}

@@ -30,12 +30,17 @@ COMMANDS: dict[str, Entry] = dict(
         _verb("why", "why a job waits, or how it ended", "Look"),
         _verb("diff", "what changed in the code between two jobs, or since one", "Look"),
         _verb("status", "one screen: nodes and jobs", "Look"),
-        _verb("pull", "bring a job's results home", "Look"),
+        _verb("ls", "list files of a node or a job", "Data"),
+        _verb("cat", "write out a file of a node or a job", "Data"),
+        _verb("push", "bring files and folders to nodes", "Data"),
+        _verb("pull", "bring a job's results, or files of nodes, home", "Data"),
+        _verb("fetch", "download on a node", "Data"),
         _verb("node", "add, list, change and remove nodes", "Machines"),
         _verb("exec", "run one command on nodes at once, now", "Machines"),
         _verb("shell", "a shell on a node", "Machines"),
         _verb("doctor", "check this machine, the project and nodes", "Set up"),
         _verb("config", "show settings and where each comes from", "Set up"),
+        _verb("bundle", "one archive that runs without afield", "Set up"),
         _verb("help", "help on a command or a topic", "Set up"),
     ]
 )
@@ -50,7 +55,11 @@ NODE: dict[str, Entry] = {
 }
 
 OTHER_WORDS = {
-    "ls": "ps or node ls",
+    "cp": "push or pull",
+    "scp": "push or pull",
+    "rsync": "push or pull",
+    "download": "pull",
+    "upload": "push",
     "list": "ps",
     "jobs": "ps",
     "queue": "ps",

@@ -29,6 +29,18 @@ Targets
   box1, node:box1 a node by its name (afield node ls)
 """
 
+PLACES = """\
+Places of data, for push, pull, ls and cat
+
+  box1:data/x            in your area on box1 (a job's USER_DIR); node:box1:data/x too
+  box1:shared:data/x     in the area that all jobs see (SHARED_DIR)
+  box1:/scratch/x        that folder of the node; box1:~/x in the account's home
+  12:keep/model.pt       in the folder of job 12 (its newest attempt); job:12:… and @last:… too
+  home:x  shared:x       on the one node that was added, or with -n NODE, or --all
+
+A word without a colon before its first slash is a file or folder here: write ./a:b for one with a colon.
+"""
+
 REQUEST = """\
 Requests
 
@@ -48,7 +60,7 @@ Variables of every process
 
   RANK LOCAL_RANK WORLD_SIZE MASTER_ADDR MASTER_PORT     as distributed training expects them
   NUM_GROUPS  NUM_PROCESSES_GROUP<i>  HOST_GROUP<i>_PROCESS<j>  GROUP_INDEX  PROCESS_INDEX
-  JOB_NUMBER AFIELD_JOB AFIELD_ATTEMPT AFIELD_NODE AFIELD_WORKER AFIELD_WORKERS AFIELD_RESUME
+  JOB_NUMBER CONTINUE_JOB_NUMBER AFIELD_JOB AFIELD_ATTEMPT AFIELD_NODE AFIELD_WORKER AFIELD_WORKERS AFIELD_RESUME
   SRC_DIR      the job's own copy of your code            OUTPUT_DIR   what is left here comes home
   JOB_DIR      the job's folder on the node               KEEP_DIR     stays for a later attempt
   USER_DIR SHARED_DIR                                     RESULT_FILE  a place for one result
@@ -72,6 +84,7 @@ Your files are never rewritten.
 TOPICS = {
     "exit-codes": EXIT_CODES,
     "targets": TARGETS,
+    "places": PLACES,
     "request": REQUEST,
     "variables": VARIABLES,
     "environment": ENVIRONMENT,

@@ -41,6 +41,8 @@ KEYS = (
     Key("setup", Kind.COMMAND, "Run once per node and content."),
     Key("preflight", Kind.COMMAND, "Run before every attempt; its failure ends it."),
     Key("env", Kind.VARIABLES, "Variables for the job; K alone passes the caller's."),
+    Key("outputs", Kind.WORDS, "Files of the job's folder that come home too, as '*.pt', each when it is finished."),
+    Key("continues", Kind.NUMBER, "Begin with the keep folder of this job."),
     Key("merge", Kind.SWITCH, "One log: errors go where output goes."),
     Key("end", Kind.TEXT, "When the job is over.", ("all", "first")),
     Key("grace", Kind.TIME, "Time between asking a program to stop and killing it."),

@@ -35,6 +35,8 @@ class Settings:
     setup: tuple[str, ...] = ()
     preflight: tuple[str, ...] = ()
     env: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    outputs: tuple[str, ...] = ()
+    continues: int | None = None
     merge: bool = False
     end: str = "all"
     grace: float = 10.0

@@ -15,12 +15,14 @@ from typing import Any
 
 from afield.backends.port import Backend
 from afield.controller import views
+from afield.controller.data import Data
 from afield.controller.effects import Effects
 from afield.controller.fleet import Fleet
 from afield.controller.follow import Frame, News, Sources, follow
+from afield.controller.homing import Homing
+from afield.controller.keeps import Keeps
 from afield.controller.launch import Launcher
 from afield.controller.loop import Hands, Loop
-from afield.controller.results import Have, results
 from afield.controller.session import Session
 from afield.controller.submit import Intake, Submission
 from afield.controller.watch import Watch
@@ -64,9 +66,13 @@ class Controller:
         self._nodes_changed = asyncio.Event()
         self._watch = Watch(mirror, self._heard, self._output, ports.clock)
         self.fleet = Fleet(store.id, self.world, backends, self, ports)
-        launcher = Launcher(store.id, cache, self._watch, self.world, ports.clock)
+        self.data = Data(self.fleet, self._find)
+        keeps = Keeps(mirror.beside("keep"), self._find, self.fleet.find)
+        launcher = Launcher(store.id, cache, self._watch, self.world, ports.clock, keeps)
         self._effects = Effects(launcher, self.fleet.find, self.record, self._heard)
-        hands = Hands(self.record, self._effects, self._watch, self.fleet, self._turned, ports)
+        self._homing = Homing(mirror.beside("home"), self.world, self.fleet.find, keeps)
+        self._homing.wake = self._wake
+        hands = Hands(self.record, self._effects, self._watch, self.fleet, self._turned, ports, self._homing)
         self._loop = Loop(self.world, hands)
         self._intake = Intake(store, self.world, self._writer)
         self._task: asyncio.Task[None] | None = None
@@ -76,12 +82,14 @@ class Controller:
         """Begin: nodes are connected, what runs is followed, what waits is placed."""
         await self.fleet.start()
         self._task = asyncio.create_task(self._loop.run(), name="controller")
+        self._homing.start()
 
     async def close(self) -> None:
         """Stop looking. No job and no node is touched."""
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
+        await self._homing.close()
         await self._effects.close()
         await self.fleet.close()
         await self._writer.close()
@@ -95,6 +103,8 @@ class Controller:
         Raises NothingFits, Conflict, StoreRefused; nothing is stored then.
         """
         await self._met()
+        for continued in {s.task.continues for s in submissions if s.task.continues}:
+            self._find(continued)
         accepted = await self._intake.submit(submissions, dry_run=dry_run)
         if not dry_run:
             await self._seen(accepted[-1].number)
@@ -120,8 +130,10 @@ class Controller:
         found = self.store.jobs(unfinished_only=not all, limit=limit)
         now = self._ports.clock.wall()
         explainer = Explainer(self.world, now)
+        current = [self.world.jobs.get(job.number, job) for job in found]
         return [
-            views.job_view(self.world.jobs.get(j.number, j), self.world, now, reason=explainer.reason) for j in found
+            {**views.job_view(job, self.world, now, reason=explainer.reason), "coming": self._homing.coming(job)}
+            for job in current
         ]
 
     def job(self, number: int) -> views.View:
@@ -172,14 +184,6 @@ class Controller:
         self._hurry(self._find(number))
         sources = Sources(self._find, self._view, self._watch, self._answers)
         async for frame in follow(sources, self._news, JobNumber(number), cursors, stay=follow_on):
-            yield frame
-
-    async def results(self, number: int, have: Have) -> AsyncIterator[Frame]:
-        """The result files of a job's last attempt. Raises NotFound before it has run."""
-        job = self._find(number)
-        if job.last is None:
-            raise NotFound(f"job {number} has no results yet", why=f"it is {job.phase}", hints=[f"afield why {number}"])
-        async for frame in results(job.last, self.fleet.find, have):
             yield frame
 
     def overview(self) -> dict[str, Any]:
@@ -267,6 +271,9 @@ class Controller:
 
     # news
 
+    def _wake(self) -> None:
+        self._loop.wake()
+
     def _heard(self, attempt: AttemptId) -> None:
         self._loop.mark(attempt)
         self._news.tell(attempt.job)
@@ -290,6 +297,7 @@ class Controller:
                 self._loop.forget(event.attempt)
                 self._effects.forget(event.attempt)
                 self._watch.forget(event.attempt)
+                self._homing.forget(event.attempt)
             known = self.world.jobs.get(job_number)
             if known is not None:
                 forget(self.world, known)
@@ -302,7 +310,9 @@ class Controller:
             job = self.world.jobs.get(number)
             if job is not None and job.waiting:
                 self._news.tell(number)
-        busy = any(j.decided is None for j in self.world.jobs.values()) or bool(self._news.followed)
+        self._homing.look()
+        jobs = self.world.jobs.values()
+        busy = any(j.decided is None or self._homing.coming(j) for j in jobs) or bool(self._news.followed)
         self.idle_since = None if busy else (self.idle_since or self._ports.clock.mono())
 
     def _hurry(self, job: Job) -> None:
@@ -319,4 +329,4 @@ class Controller:
         return job
 
     def _view(self, job: Job) -> views.View:
-        return views.job_view(job, self.world, self._ports.clock.wall())
+        return {**views.job_view(job, self.world, self._ports.clock.wall()), "coming": self._homing.coming(job)}

@@ -152,7 +152,7 @@ class Fleet:
 
     async def probe(self, name: str) -> views.View:
         """Ask a node for its facts now."""
-        await self._session(name).probe()
+        await self.session(name).probe()
         return self.view(name)
 
     def view(self, name: str) -> views.View:
@@ -167,6 +167,11 @@ class Fleet:
         """How the caller's own terminal gets a shell or a login there."""
         transport = self._transport(self._node(name))
         return {"argv": transport.shell_argv(), "login": transport.login_argv()}
+
+    def reach(self, name: NodeName) -> dict[str, Any] | None:
+        """How rsync reaches a node: `shell` words and `host`; None where it cannot."""
+        way = self._transport(self._node(name)).copy_argv()
+        return None if way is None else {"shell": way[0], "host": way[1]}
 
     # many at once
 
@@ -195,7 +200,7 @@ class Fleet:
         self, name: NodeName, argv: list[str], variables: dict[str, str], queue: asyncio.Queue[Frame | None]
     ) -> None:
         try:
-            link = await self._session(name).link_now()
+            link = await self.session(name).link_now()
             async for head, data in link.stream("exec", argv=argv, variables=variables):
                 if head.get("more"):
                     await queue.put(({"on": "out", "node": name, "stream": head["stream"]}, data))
@@ -259,7 +264,8 @@ class Fleet:
             raise views.unknown_node(name, [str(n) for n in self._world.nodes])
         return node
 
-    def _session(self, name: str) -> Session:
+    def session(self, name: str) -> Session:
+        """The session of a node. Raises NotFound."""
         return self._sessions[self._node(name).name]
 
     def _refuse_twin(self, name: NodeName, session: Session) -> None:

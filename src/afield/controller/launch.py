@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from afield.controller.keeps import Keeps
 from afield.controller.session import Session
 from afield.controller.spec import spec
 from afield.controller.watch import Stage, Watch
@@ -34,6 +35,7 @@ class Launcher:
     watch: Watch
     world: World
     clock: Clock
+    keeps: Keeps
 
     async def launch(self, job: Job, attempt: Attempt, session: Session) -> dict[str, Any]:
         """Launch on one node and follow its run folder; gives the runner's answer.
@@ -45,6 +47,7 @@ class Launcher:
         if uv.needs_uv(job.task.environment):
             async with session.tools:
                 await uv.ensure(link, session.facts)
+        await self.keeps.give(job, attempt, session)
         cursors = self.watch.cursors(attempt.id, session.name)
         began = self.clock.mono()
         with points.around("controller.launch"):

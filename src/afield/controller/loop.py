@@ -10,6 +10,7 @@ from typing import Any
 
 from afield.controller.effects import Effects
 from afield.controller.fleet import Fleet
+from afield.controller.homing import Homing
 from afield.controller.launch import machine_line
 from afield.controller.settle import Order, assess, concluded
 from afield.controller.watch import Watch
@@ -39,6 +40,7 @@ class Hands:
     fleet: Fleet
     turned: Callable[[], None]
     ports: Ports
+    homing: Homing
 
 
 class Loop:
@@ -158,13 +160,18 @@ class Loop:
                     self._stopping.add(id)
                     self.mark(id)
             case act.Ack(id) if known := self._attempt(id):
-                fleet = self._hands.fleet
-                if self._hands.watch.complete(known[1], lambda node: fleet.find(node) is not None):
+                if self._home(*known):
                     self._hands.effects.ack(known[1])
             case act.Acquire(job_number, backend, request):
                 self._hands.fleet.acquire(backend, request, str(job_number))
             case act.Release(slice):
                 self._hands.fleet.release(slice)
+
+    def _home(self, job: Job, attempt: Attempt) -> bool:
+        """Whether all that an ended attempt left on its nodes is here: only then may they forget it."""
+        fleet = self._hands.fleet
+        seen = self._hands.watch.complete(attempt, lambda node: fleet.find(node) is not None)
+        return seen and self._hands.homing.over(job, attempt)
 
     def _fields(self, attempt: Attempt, order: Order) -> dict[str, Any]:
         """What a gang learns when it may go: where its first process listens."""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
 from typing import Any, Protocol
 
 from afield.errors import AfieldError, StoreRefused, Unreachable
@@ -19,6 +20,9 @@ log = logging.getLogger(__name__)
 
 FIRST_RETRY_S = 0.5
 LAST_RETRY_S = 10.0
+AHEAD = 16
+"""Blocks of a copy that may wait in memory."""
+
 PROBE_S = 60.0
 """How old the facts of a node may get while its link is open."""
 
@@ -104,6 +108,17 @@ class Session:
         if self._link is not None and self.up:
             return self._link
         raise self._refused or Unreachable(f"node {self.name} does not answer")
+
+    @asynccontextmanager
+    async def side(self) -> AsyncIterator[Link]:
+        """A link for much data, beside the one for news, for as long as the block runs. Raises Unreachable."""
+        await self.link_now()
+        link = await self._transport().open(self._store)
+        link.most = AHEAD
+        try:
+            yield link
+        finally:
+            await link.close()
 
     async def call(self, do: str, data: bytes = b"", **fields: Any) -> tuple[dict[str, Any], bytes]:
         """One request on the open link, waiting for the link. Raises what the node or the link says."""

@@ -107,11 +107,14 @@ def _shared_variables(job: Job, attempt: Attempt, nodes: Mapping[NodeName, Node]
     shared["JOB_NUMBER"] = shared["AFIELD_JOB"] = str(job.number)
     shared["AFIELD_ATTEMPT"] = str(attempt.id.number)
     shared["AFIELD_WORKERS"] = str(len(attempt.nodes))
-    shared["AFIELD_RESUME"] = "1" if _resumes(job, attempt) else "0"
+    shared["AFIELD_RESUME"] = "1" if resumes(job, attempt) else "0"
+    if job.task.continues:
+        shared["CONTINUE_JOB_NUMBER"] = str(job.task.continues)
     shared["WORLD_SIZE"] = str(len(attempt.placements))
     return shared
 
 
-def _resumes(job: Job, attempt: Attempt) -> bool:
+def resumes(job: Job, attempt: Attempt) -> bool:
+    """Whether an attempt goes on where the one before it was, rather than starting over."""
     ran = [a.outcome for a in job.attempts[: attempt.id.number - 1] if a.outcome is not Outcome.NEVER_STARTED]
     return bool(ran) and ran[-1] is not None and after(job.policy, ran[-1]) in (Next.RESUME, Next.REAPPLY_RESUME)

@@ -65,6 +65,10 @@ class Task:
     setup: tuple[str, ...] = ()
     preflight: tuple[str, ...] = ()
     variables: tuple[tuple[str, str], ...] = ()
+    collects: tuple[str, ...] = ()
+    """Patterns of files in the program's folder that come home, and so does then what is in OUTPUT_DIR, by itself."""
+    continues: int = 0
+    """The job whose keep folder the first attempt begins with; 0 for none."""
     merge: bool = False
     end: End = End.ALL
     grace_s: float = 10.0

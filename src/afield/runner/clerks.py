@@ -15,7 +15,7 @@ from .child import Pipe, detach, ends
 from .real_process import call_it
 
 IDLE = 4
-DONE = "done"
+DONE = "clerk done"  # no word of any reply
 
 
 class Clerks:

@@ -1,4 +1,4 @@
-"""Files of a node for the controller: read a piece, list what a job left, take in uv, remove what is finished.
+"""Files of a node for the controller: read a piece, take in uv, remove what is finished.
 
 What a program made is not trusted: no link is followed on the way to a file or into a folder.
 """
@@ -9,13 +9,12 @@ import stat
 from . import wire
 from .points import around
 
-BATCH = 4000
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 
-def read(folder, path, offset, length):
-    """(size, bytes) of a piece of a regular file below `folder`. Raises OSError, ValueError."""
+def enter(folder, path):
+    """A descriptor to read a regular file below `folder`, by no link on the way. Raises OSError, ValueError."""
     parts = path.split("/")
     if not all(parts) or ".." in parts or "." in parts:
         raise ValueError("not a path below the folder: %r" % path)
@@ -28,43 +27,19 @@ def read(folder, path, offset, length):
         descriptor = os.open(parts[-1], _FILE, dir_fd=at)
     finally:
         os.close(at)
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise ValueError("not a regular file: %r" % path)
+    return descriptor
+
+
+def read(folder, path, offset, length):
+    """(size, bytes) of a piece of a regular file below `folder`. Raises OSError, ValueError."""
+    descriptor = enter(folder, path)
     try:
-        status = os.fstat(descriptor)
-        if not stat.S_ISREG(status.st_mode):
-            raise ValueError("not a regular file: %r" % path)
-        return status.st_size, os.pread(descriptor, min(length, wire.CHUNK), offset)
+        return os.fstat(descriptor).st_size, os.pread(descriptor, min(length, wire.CHUNK), offset)
     finally:
         os.close(descriptor)
-
-
-def listing(folder):
-    """Replies with the files below a folder, in batches: [path, size, mtime_ns, mode, link target or None]."""
-    batch = []
-    for row in _walk(folder, ""):
-        batch.append(row)
-        if len(batch) == BATCH:
-            yield {"files": batch, "more": True}, b""
-            batch = []
-    yield {"files": batch}, b""
-
-
-def _walk(folder, prefix):
-    try:
-        entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
-    except (FileNotFoundError, NotADirectoryError):
-        return
-    for entry in entries:
-        path = prefix + entry.name
-        if entry.is_dir(follow_symlinks=False):
-            yield from _walk(entry.path, path + "/")
-            continue
-        try:
-            status = entry.stat(follow_symlinks=False)
-            target = os.readlink(entry.path) if entry.is_symlink() else None
-        except FileNotFoundError:
-            continue
-        if target is not None or stat.S_ISREG(status.st_mode):
-            yield [path, status.st_size, status.st_mtime_ns, stat.S_IMODE(status.st_mode), target]
 
 
 def take_uv(folder, head, data):

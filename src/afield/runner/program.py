@@ -35,7 +35,7 @@ class Kitchen:
             "SRC_DIR": job + "/src",
             "KEEP_DIR": job + "/keep",
             "OUTPUT_DIR": job + "/outputs",
-            "USER_DIR": paths.here("home", _plain(str(self.case.spec.get("user") or self.case.me["user"]))),
+            "USER_DIR": paths.here("home", plain(str(self.case.spec.get("user") or self.case.me["user"]))),
             "SHARED_DIR": paths.here("shared"),
         }
         for place in self._places.values():
@@ -101,5 +101,6 @@ def unopened(case, place):
     return case.run + "/" + place + "/" + folder.EXIT, folder.dump(dict(UNOPENED, nonce=case.nonce))
 
 
-def _plain(name):
+def plain(name):
+    """A user's name as that of a folder."""
     return "".join(c if c.isalnum() or c in "._@-" else "_" for c in name).lstrip(".") or "_"

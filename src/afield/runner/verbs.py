@@ -41,6 +41,7 @@ class Verbs:
         self._paths = link.paths
         self._inner = 0
         self._filled = {}
+        self._landing = None
         self.clerks = Clerks(link, self._work)
         self._quick = {
             "ping": lambda head, data: {},
@@ -54,6 +55,7 @@ class Verbs:
             "took": self._took,
             "tree.apply": self._apply,
             "uv.put": self._put_uv,
+            "data.put": self._put_data,
         }
 
     def answer(self, head, data):
@@ -140,6 +142,14 @@ class Verbs:
 
     def _put_uv(self, head, data):
         files.take_uv(self._paths.root + "/bin", head, data)
+        return {}
+
+    def _put_data(self, head, data):
+        if self._landing is None:
+            from .landing import Landing
+
+            self._landing = Landing(head["base"])
+        self._landing.take(head["item"], data)
         return {}
 
     def _give(self, number, head, last=False):
@@ -245,15 +255,6 @@ def _runs(paths, _head):
     yield {"runs": batch}, b""
 
 
-def _files(paths, head):
-    folder.split(head["attempt"])
-    if head["under"] not in ("outputs", "keep"):
-        raise orders.Refusal("bad-request", "only outputs and keep can be listed", repr(head["under"]))
-    place = os.path.join(paths.job(head["attempt"]), head["under"])
-    os.stat(os.path.dirname(place))
-    return files.listing(place)
-
-
 def _clean(paths, head):
     from . import tidy
 
@@ -267,6 +268,42 @@ def _tidy(paths, head):
 
     os.nice(LOW)
     return tidy.tidy(paths, head["limits"])
+
+
+def _find(paths, head):
+    from . import data
+
+    return data.find(paths, head)
+
+
+def _list(paths, head):
+    from . import data
+
+    return data.listing(paths, head)
+
+
+def _ready(paths, head):
+    from . import data
+
+    return data.ready(paths, head)
+
+
+def _take_keep(paths, head):
+    from . import keep
+
+    return keep.take(paths, head)
+
+
+def _fetch(paths, head):
+    from . import download
+
+    return download.fetch(paths, head)
+
+
+def _get(paths, head):
+    from . import data
+
+    return data.get(paths, head)
 
 
 def _refill(paths, head):
@@ -298,9 +335,14 @@ SLOW = {
     "stop": _one(_stop),
     "ack": _one(_ack),
     "runs": _runs,
-    "files": _files,
     "clean": _one(_clean),
     "tidy": _one(_tidy),
+    "data.find": _one(_find),
+    "data.list": _list,
+    "data.get": _get,
+    "data.fetch": _fetch,
+    "keep.take": _one(_take_keep),
+    "data.ready": _one(_ready),
 }
 
 DESK = dict(SLOW, refill=_refill)

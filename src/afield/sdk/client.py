@@ -6,6 +6,7 @@ import json
 import os
 import time
 from contextlib import closing
+from itertools import chain
 from urllib.parse import quote, urlencode
 
 from afield.errors import AfieldError, from_dict
@@ -14,7 +15,7 @@ from afield.sdk.http import Gone
 
 TYPE_CHECKING = False  # read by type checkers as true; every command would pay for loading typing
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterator, Mapping, Sequence
+    from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
     from typing import Any
 
     from afield.sdk.http import Connection, Frame
@@ -170,20 +171,49 @@ class Client:
             except Gone as error:
                 patience.wait(error)
 
-    def results(self, number: int, have: Mapping[str, Sequence[int]]) -> Generator[Frame, None, None]:
-        """The result files that `have` (path to size and mtime in ns) does not match, once; the last frame is `done`.
+    # data
+
+    def places(self, wanted: Mapping[str, Any]) -> list[View]:
+        """What a place is on each node that it is on; `wanted` as in the API. A node that is silent has `error`."""
+        return list(self._call("POST", "/v1/data/places", dict(wanted))["places"])
+
+    def entries(self, node: str, path: str, *, deep: bool = True) -> list[list[Any]]:
+        """What lies in a folder of a node: [path, kind, size, mtime in ns, mode, link target]. Raises NotFound."""
+        return list(self._call("POST", "/v1/data/list", {"node": node, "path": path, "deep": deep})["entries"])
+
+    def get(self, node: str, path: str, files: Sequence[tuple[str, int]]) -> Generator[Frame, None, None]:
+        """Files below a folder of a node, each from an offset on: `file`, `data`, `sum` or `gone`; last `done`.
 
         Raises Gone when the server goes away in the middle: ask again with what came.
         """
-        body = {"have": {path: list(mark) for path, mark in have.items()}}
-        for head, data in self._fresh().frames("POST", f"/v1/jobs/{number}/results", body):
-            if head["on"] == "leaving":
-                break
+        for head, data in self._fresh().frames(
+            "POST", "/v1/data/get", {"node": node, "path": path, "files": list(files)}
+        ):
             _raise_error(head)
             yield head, data
             if head["on"] == "done":
                 return
         raise Gone("afield's server left in the middle")
+
+    def fetch(self, node: str, folder: str, url: str, sha256: str = "") -> Generator[Frame, None, None]:
+        """Download into a folder of a node: `progress` (done, total), last `fetched`. Goes on across a new server."""
+        body = {"node": node, "folder": folder, "url": url, "sha256": sha256}
+        patience = Patience()
+        while True:
+            try:
+                for head, data in self._fresh().frames("POST", "/v1/data/fetch", body):
+                    _raise_error(head)
+                    yield head, data
+                    if head["on"] == "fetched":
+                        return
+                patience.wait(Gone("afield's server left in the middle"))
+            except Gone as error:
+                patience.wait(error)
+
+    def put(self, node: str, base: str, items: Iterable[Frame]) -> int:
+        """Bring files, links and folders into a folder of a node; the frames are the API's. How many it has taken."""
+        to: Frame = ({"on": "to", "node": node, "base": base}, b"")
+        return int(self._fresh().tell("/v1/data/put", chain([to], items))["items"])
 
     # nodes
 

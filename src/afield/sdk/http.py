@@ -6,6 +6,7 @@ import http.client
 import json
 import os
 import socket
+from contextlib import suppress
 
 from afield.build import build
 from afield.errors import AfieldError, Unreachable, from_dict
@@ -13,7 +14,7 @@ from afield.runner import wire
 
 TYPE_CHECKING = False  # read by type checkers as true; every command would pay for loading typing
 if TYPE_CHECKING:
-    from collections.abc import Generator
+    from collections.abc import Generator, Iterable
     from typing import Any
 
     Frame = tuple[dict[str, Any], bytes]
@@ -106,12 +107,34 @@ class Connection(http.client.HTTPConnection):
         finally:
             self.close()
 
-    def _ask(self, method: str, path: str, body: Any) -> http.client.HTTPResponse:
-        headers = {
+    def tell(self, path: str, frames: Iterable[Frame]) -> Any:
+        """The JSON that answers frames; the connection is closed. Raises what the server says, also in the middle."""
+        headers = self._headers() | {"Content-Type": "application/vnd.afield.frames", "Transfer-Encoding": "chunked"}
+        try:
+            with suppress(BrokenPipeError, ConnectionResetError):
+                # It hung up before it had all: it said why.
+                self.request(
+                    "POST", path, (wire.pack(head, data) for head, data in frames), headers, encode_chunked=True
+                )
+            response = self.getresponse()
+            data = response.read()
+        except (http.client.HTTPException, OSError) as error:
+            raise self._gone(error) from error
+        finally:
+            self.close()
+        if response.status >= 400:
+            raise _said(data, response.status)
+        return json.loads(data)
+
+    def _headers(self) -> dict[str, str]:
+        return {
             "Authorization": f"Bearer {self.token}",
             "Afield-Build": build(),
             "Afield-Agent-Sock": os.environ.get("SSH_AUTH_SOCK", ""),
         }
+
+    def _ask(self, method: str, path: str, body: Any) -> http.client.HTTPResponse:
+        headers = self._headers()
         content = None
         if body is not None:
             headers["Content-Type"] = "application/json"

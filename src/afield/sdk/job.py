@@ -10,7 +10,8 @@ from typing import Any
 
 from afield.errors import AfieldError
 from afield.sdk.client import Client
-from afield.sdk.results import Brought, pull
+from afield.sdk.results import pull
+from afield.transport.landing import Brought
 
 TAIL_LINES = 20
 

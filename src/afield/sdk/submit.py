@@ -121,6 +121,8 @@ def _shared(settings: Settings, snapshot: Snapshot) -> dict[str, Any]:
         setup=settings.setup,
         preflight=settings.preflight,
         variables=tuple(settings.env.items()),
+        collects=settings.outputs,
+        continues=settings.continues or 0,
         merge=settings.merge,
         end=End(settings.end),
         grace_s=settings.grace,

@@ -14,6 +14,7 @@ from afield.build import VERSION
 from afield.errors import AfieldError, Fault, NotFound, UsageError
 from afield.server import schema
 from afield.server.answer import EVENTS, Json, Stream, failure, server_sent
+from afield.server.data import DataRoutes
 from afield.server.desk import Desk
 from afield.server.guard import Guard
 from afield.server.jobs import JobRoutes
@@ -70,7 +71,7 @@ def api(desk: Desk) -> FastAPI:
         redoc_url=None,
         responses={"4XX": {"model": schema.Failure}, "5XX": {"model": schema.Failure}},
     )
-    for routes in (ServerRoutes(desk), JobRoutes(desk), NodeRoutes(desk)):
+    for routes in (ServerRoutes(desk), JobRoutes(desk), NodeRoutes(desk), DataRoutes(desk)):
         app.include_router(routes.router())
     app.add_exception_handler(AfieldError, _told)
     app.add_exception_handler(RequestValidationError, _unreadable)

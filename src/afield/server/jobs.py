@@ -47,7 +47,6 @@ class JobRoutes:
         add("/{number}/release", self.release, methods=["POST"], response_model=schema.JobView)
         add("/{number}/follow", self.follow, methods=["GET"], response_class=Response, responses=STREAM)
         add("/{number}/output", self.output, methods=["GET"], response_class=Response, responses=BYTES)
-        add("/{number}/results", self.results, methods=["POST"], response_class=Response, responses=STREAM)
         return router
 
     async def submit(self, body: schema.SubmitBody) -> Response:
@@ -109,11 +108,6 @@ class JobRoutes:
         """The mirrored bytes of one stream, between two offsets."""
         self._desk.controller.job(number)
         return Stream(_mirrored(self._desk.controller, number, wanted), OCTETS)
-
-    async def results(self, number: schema.Number, body: schema.ResultsBody) -> Response:
-        """The files of the job's outputs folder that the caller has not."""
-        source = self._desk.controller.results(number, body.have)
-        return Stream(frames(source), FRAMES, self._desk.leaving, LEAVING)
 
     def _signed(self, submission: Submission) -> Submission:
         return submission if submission.user else dataclasses.replace(submission, user=self._desk.user)

@@ -43,6 +43,25 @@ class FleetPort(Protocol):
         """One command on the named nodes, or on all."""
 
 
+class DataPort(Protocol):
+    """The data of nodes and jobs as the server sees it. Everything raises AfieldError."""
+
+    async def places(self, wanted: Mapping[str, Any], user: str) -> list[View]:
+        """What a place is on each node that it is on; a node that does not answer has `error`."""
+
+    async def listing(self, node: str, path: str, *, deep: bool) -> list[list[Any]]:
+        """What lies below a folder of a node: [path, kind, size, mtime_ns, mode, link target]."""
+
+    def get(self, node: str, path: str, files: Sequence[Sequence[Any]]) -> AsyncIterator[Frame]:
+        """Files below a folder of a node, each from its offset on."""
+
+    def fetch(self, node: str, folder: str, url: str, sha256: str) -> AsyncIterator[Frame]:
+        """Download into a folder of a node."""
+
+    async def put(self, node: str, base: str, items: AsyncIterator[Frame]) -> int:
+        """Take items into a folder of a node; how many there were."""
+
+
 class ControllerPort(Protocol):
     """A controller as the server sees it. Everything raises AfieldError."""
 
@@ -51,6 +70,10 @@ class ControllerPort(Protocol):
     @property
     def fleet(self) -> FleetPort:
         """The nodes."""
+
+    @property
+    def data(self) -> DataPort:
+        """The data of nodes and jobs."""
 
     @property
     def idle_since(self) -> float | None:
@@ -88,9 +111,6 @@ class ControllerPort(Protocol):
 
     def output(self, number: int, attempt: int | None, stream: str, start: int, length: int) -> bytes:
         """At most `length` mirrored bytes of a stream such as `p0/out`; None is the newest attempt; b"" at the end."""
-
-    def results(self, number: int, have: Mapping[str, list[int]]) -> AsyncIterator[Frame]:
-        """The files of a job's outputs folder that `have` (path to size and mtime in ns) does not match."""
 
     def events(self, since: int) -> AsyncIterator[Record]:
         """The log after a cursor, then live."""

@@ -32,13 +32,6 @@ class SubmitBody(BaseModel):
     cache: str = ""
 
 
-class ResultsBody(BaseModel):
-    """What the caller has already: path to [size, mtime in nanoseconds]."""
-
-    model_config = _STRICT
-    have: dict[str, Annotated[list[int], Field(min_length=2, max_length=2)]] = Field(default_factory=dict)
-
-
 class Range(BaseModel):
     """Which bytes of which stream; `attempt` left out is the newest, `to` left out is the end."""
 
@@ -59,6 +52,46 @@ class ExecuteBody(BaseModel):
     variables: dict[str, str] = Field(default_factory=dict)
 
 
+class PlaceBody(BaseModel):
+    """A place: nodes (null: all) or a job with workers (null: all, none: its only one), an area, a path in it."""
+
+    model_config = _STRICT
+    nodes: list[str] | None = None
+    job: Number | None = None
+    workers: list[Annotated[int, Field(ge=0)]] | None = Field(default_factory=list)
+    area: Literal["", "home", "shared"] = ""
+    path: str = ""
+    tools: bool = False
+
+
+class ListBody(BaseModel):
+    """A folder of a node, by its absolute path, and whether all below it is wanted."""
+
+    model_config = _STRICT
+    node: str
+    path: str
+    deep: bool = True
+
+
+class GetBody(BaseModel):
+    """Files below a folder of a node: [path, offset to begin at] each."""
+
+    model_config = _STRICT
+    node: str
+    path: str
+    files: list[tuple[str, Offset]]
+
+
+class FetchBody(BaseModel):
+    """An address to download from, into a folder of a node; `sha256` "" is not known."""
+
+    model_config = _STRICT
+    node: str
+    folder: str
+    url: str
+    sha256: Annotated[str, Field(pattern="^([0-9a-fA-F]{64})?$")] = ""
+
+
 class Hello(TypedDict):
     """Who answers."""
 
@@ -72,6 +105,26 @@ class Hello(TypedDict):
 
 class Nothing(TypedDict):
     """An empty object."""
+
+
+class Places(TypedDict):
+    """A place on each node that it is on."""
+
+    schema: int
+    places: list[dict[str, Any]]
+
+
+class Entries(TypedDict):
+    """What lies in a folder: [path, kind, size, mtime in ns, mode, link target]."""
+
+    schema: int
+    entries: list[list[Any]]
+
+
+class Taken(TypedDict):
+    """How many items a node has taken."""
+
+    items: int
 
 
 class Exited(TypedDict):
@@ -135,6 +188,7 @@ class JobView(TypedDict):
     environment: str
     attempts: list[AttemptView]
     silent: dict[str, float]
+    coming: bool
 
 
 class DeviceView(TypedDict):

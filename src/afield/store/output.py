@@ -33,6 +33,10 @@ class Mirror:
         self._open: OrderedDict[str, Stream] = OrderedDict()
         self._lock = RLock()
 
+    def beside(self, name: str) -> Path:
+        """A folder for something else of the same store."""
+        return Path(self._folder).parent / name
+
     def append(self, attempt: str, stream: str, offset: int, data: bytes | memoryview) -> int:
         """Take in bytes that stand at `offset` of the node's file; how many of them were new and are kept now.
 

@@ -21,7 +21,7 @@ from typing import Any
 
 from afield.model.task import Task
 
-FORM = 2
+FORM = 3
 """1 is every store from before forms were counted."""
 
 Fields = dict[str, Any]

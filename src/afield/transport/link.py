@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from typing import Any
 
 from afield.errors import AfieldError, Unreachable, from_dict
@@ -40,6 +40,8 @@ class Link:
         self.on_push: Push | None = None
         self.closed = asyncio.Event()
         self.reason = ""
+        self.most = 0
+        """How many replies may wait here before the node is held back; 0: any number, for a link that is shared."""
         self._carrier = carrier
         self._sock = carrier.sock
         self._loop = asyncio.get_running_loop()
@@ -93,13 +95,15 @@ class Link:
         try:
             while not last:
                 reply = await replies.get()
+                if replies.empty():
+                    self.resume()
                 if reply is None:
                     last = True
                     raise self._lost()
                 head, body = reply
                 last = not head.get("more")
                 if "error" in head:
-                    raise from_dict({"exit": 1, **head["error"]})
+                    raise from_dict(head["error"])
                 yield head, body
                 if not last and "stream" in head:
                     self._took(number, head["stream"], len(body), taken)
@@ -107,6 +111,23 @@ class Link:
             self._waiting.pop(number, None)
             if not last:
                 self._post({"do": "cancel", "request": number})
+
+    async def begin(self, do: str, data: bytes = b"", **fields: Any) -> Callable[[], Awaitable[Head]]:
+        """Send a request now; what is returned waits for its one reply. So many can be on their way, in their order."""
+        number, replies = await self._ask(do, data, fields)
+
+        async def end() -> Head:
+            try:
+                reply = await replies.get()
+            finally:
+                self._waiting.pop(number, None)
+            if reply is None:
+                raise self._lost()
+            if "error" in reply[0]:
+                raise from_dict(reply[0]["error"])
+            return reply[0]
+
+        return end
 
     async def _ask(self, do: str, data: bytes, fields: Head) -> tuple[int, asyncio.Queue[tuple[Head, bytes] | None]]:
         while not self._room.is_set() and not self._ending:
@@ -230,6 +251,8 @@ class Link:
                 replies = self._waiting.get(head["re"])
                 if replies is not None:
                     replies.put_nowait((head, body))
+                    if self.most and replies.qsize() >= self.most:
+                        self.pause()
             elif head.get("on") == "hello":
                 self.hello = head
                 self._greeted.set()

@@ -30,6 +30,10 @@ class Local:
         """A login shell."""
         return [os.environ.get("SHELL") or "/bin/sh", "-l"]
 
+    def copy_argv(self) -> tuple[list[str], str] | None:
+        """No remote shell: the same files."""
+        return [], ""
+
     def login_argv(self) -> list[str] | None:
         """Nobody logs in."""
         return None

@@ -18,5 +18,11 @@ class Transport(Protocol):
     def shell_argv(self) -> list[str]:
         """The command that gives a terminal on the node; runs in the user's own terminal."""
 
+    def copy_argv(self) -> tuple[list[str], str] | None:
+        """What rsync is given to reach the node: a remote shell and a host, which is "" for this machine.
+
+        None where rsync cannot be used.
+        """
+
     def login_argv(self) -> list[str] | None:
         """The command by which a person logs in once for the link to use; None where nobody ever has to."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import os
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -21,6 +22,7 @@ from afield.transport.start import start
 
 # ssh binds "PATH.16 random characters" first; the kernel takes 107 bytes.
 _PATH_LIMIT = 90
+_PLAIN = re.compile(r"([A-Za-z0-9._-]+@)?[A-Za-z0-9._-]+")
 _ALWAYS = (
     *("-o", "ForwardAgent=no", "-o", "ForwardX11=no", "-o", "ClearAllForwardings=yes", "-o", "PermitLocalCommand=no"),
     *("-o", "RemoteCommand=none", "-o", "ServerAliveInterval=10", "-o", "ServerAliveCountMax=3"),
@@ -72,6 +74,12 @@ class Ssh:
     def shell_argv(self) -> list[str]:
         """A terminal on the host; a channel of the open connection where there is one."""
         return [*self._ssh("no"), "-t", "--", self.target]
+
+    def copy_argv(self) -> tuple[list[str], str] | None:
+        """A channel of the open connection for rsync; None for a target that rsync would read in another way."""
+        if not _PLAIN.fullmatch(self.target):
+            return None
+        return [*self._ssh("no"), "-T", "-o", "BatchMode=yes", "-o", "LogLevel=ERROR"], self.target
 
     def login_argv(self) -> list[str] | None:
         """Logs in once, in the user's own terminal, and leaves a connection in the background for links to use."""

@@ -10,9 +10,10 @@ from typing import Any
 import pytest
 
 from afield.errors import AfieldError, NotFound
-from afield.runner import wire
+from afield.runner import blocks
 from afield.sdk.http import Gone
-from afield.sdk.results import Brought, home, inside, pull, safe
+from afield.sdk.results import home, pull
+from afield.transport.landing import Brought, inside, safe
 
 Frame = tuple[dict[str, Any], bytes]
 
@@ -20,7 +21,7 @@ WHEN = 1_700_000_000_123_456_789
 
 
 class Node:
-    """What a client's `results` gives, from a list of files; hangs up once before the file named `hang_up`."""
+    """What a client says of a node with these files; hangs up once before the file named `hang_up`."""
 
     def __init__(
         self, files: Mapping[str, bytes], links: Mapping[str, str] | None = None, hang_up: str | None = None
@@ -28,29 +29,36 @@ class Node:
         self.files = files
         self.links = links or {}
         self.hang_up = hang_up
-        self.asked: list[Mapping[str, Sequence[int]]] = []
+        self.damage = 0
+        self.asked: list[list[tuple[str, int]]] = []
 
-    def results(self, number: int, have: Mapping[str, Sequence[int]]) -> Generator[Frame, None, None]:
-        self.asked.append(dict(have))
-        kept = 0
-        for path, data in self.files.items():
-            if list(have.get(path, ())) == [len(data), WHEN]:
-                kept += 1
-                continue
+    def places(self, wanted: Mapping[str, Any]) -> list[dict[str, Any]]:
+        return [{"node": "box1", "worker": 0, "kind": "dir", "path": f"/jobs/{wanted['job']}/outputs", "reach": None}]
+
+    def entries(self, node: str, path: str) -> list[list[Any]]:
+        files = [[path, "file", len(data), WHEN, 0o755, None] for path, data in self.files.items()]
+        return files + [[path, "link", len(target), WHEN, 0o777, target] for path, target in self.links.items()]
+
+    def get(self, node: str, top: str, files: Sequence[tuple[str, int]]) -> Generator[Frame, None, None]:
+        self.asked.append(list(files))
+        for path, offset in files:
             if path == self.hang_up:
                 self.hang_up = None
-                yield _file(path, size=len(data))
                 raise Gone("afield's server went away")
-            yield _file(path, size=len(data))
-            for offset in range(0, len(data), wire.CHUNK):
-                yield {"on": "data", "path": path, "offset": offset}, data[offset : offset + wire.CHUNK]
-        for path, target in self.links.items():
-            yield _file(path, size=len(target), link=target)
-        yield {"on": "done", "files": 0, "kept": kept}, b""
-
-
-def _file(path: str, *, size: int, link: str | None = None) -> Frame:
-    return {"on": "file", "path": path, "size": size, "mode": 0o755, "mtime_ns": WHEN, "link": link}, b""
+            data = self.files[path]
+            yield (
+                {"on": "file", "path": path, "size": len(data), "mode": 0o755, "mtime_ns": WHEN, "offset": offset},
+                b"",
+            )
+            total = blocks.Sum()
+            for at in range(0, len(data), blocks.BLOCK):
+                total.add(at, data[at : at + blocks.BLOCK])
+                if at >= offset:
+                    yield {"on": "data", "path": path, "offset": at}, data[at : at + blocks.BLOCK]
+            self.damage -= 1
+            told = total.end(len(data) + (self.damage >= 0))
+            yield {"on": "sum", "path": path, "sum": told, "changed": False}, b""
+        yield {"on": "done"}, b""
 
 
 def bring(node: Node, root: Path, number: int = 7) -> Brought:
@@ -114,8 +122,33 @@ def test_a_break_in_the_middle_is_made_good(tmp_path: Path) -> None:
     node = Node(FILES, hang_up="empty")
     brought = bring(node, tmp_path)
     assert tree(tmp_path / "outputs/7") == FILES
-    assert set(node.asked[1]) == {"a.txt", "deep/er/b.bin"}
-    assert (brought.files, brought.kept) == (4, 0)
+    assert [[path for path, _ in asked] for asked in node.asked] == [list(FILES), ["empty", "caf\udce9"]]
+    assert (brought.files, brought.kept) == (4, 2)
+
+
+def test_a_file_that_was_cut_is_gone_on_from(tmp_path: Path) -> None:
+    data = bytes(range(256)) * 4096 * 3
+    here = tmp_path / "outputs/7"
+    here.mkdir(parents=True)
+    part = here / os.fsdecode(blocks.part_name(b"big", len(data), WHEN))
+    part.write_bytes(data[: blocks.BLOCK + 5])
+    node = Node({"big": data})
+    bring(node, tmp_path)
+    assert node.asked == [[("big", blocks.BLOCK)]]
+    assert tree(here) == {"big": data}
+
+
+def test_what_arrives_damaged_gets_no_name_and_is_asked_for_again(tmp_path: Path) -> None:
+    node = Node({"a": b"right"})
+    node.damage = 1
+    bring(node, tmp_path)
+    assert tree(tmp_path / "outputs/7") == {"a": b"right"}
+    node = Node({"b": b"right"})
+    node.damage = 9
+    with pytest.raises(AfieldError, match="damaged") as error:
+        bring(node, tmp_path)
+    assert error.value.code == "damaged"
+    assert not (tmp_path / "outputs/7/b").exists()
 
 
 @pytest.mark.parametrize("path", ["/etc/x", "../x", "a/../../x", "a//b", "./a", "", "a\0b", "a/.."])
@@ -192,7 +225,7 @@ def test_a_workspace_that_is_gone_is_told_with_a_way_out(tmp_path: Path) -> None
 
 def test_a_folder_that_cannot_be_written_is_told(tmp_path: Path) -> None:
     (tmp_path / "outputs").write_text("a file")
-    with pytest.raises(AfieldError, match="cannot be written"):
+    with pytest.raises(AfieldError, match="can be written"):
         bring(Node(FILES), tmp_path)
 
 

@@ -31,7 +31,7 @@ from afield.folders import Folders
 from afield.model.event import GoalSet, Record
 from afield.model.ids import JobNumber
 from afield.model.job import Goal
-from afield.runner import wire
+from afield.runner import blocks, wire
 from afield.server.port import Frame, View
 from afield.server.process import run
 
@@ -96,12 +96,56 @@ class MemoryFleet:
         yield {"on": "done"}, b""
 
 
+FILES = {"model.bin": b"\0\xff" * 300_000, "logs/a.txt": b"hello\n", "bad\udcff.txt": b"", "empty": b""}
+WHEN = 1_700_000_000_000_000_001
+
+
+class MemoryData:
+    """One folder with the same files everywhere; what comes in is counted."""
+
+    def __init__(self) -> None:
+        self.given = 0
+
+    async def places(self, wanted: Mapping[str, Any], user: str) -> list[View]:
+        if wanted["path"] == "nowhere":
+            raise NotFound("there is no such place")
+        return [{"node": "box1", "worker": 0, "kind": "dir", "path": f"/{user}/{wanted['path']}", "reach": None}]
+
+    async def listing(self, node: str, path: str, *, deep: bool) -> list[list[Any]]:
+        return [[name, "file", len(data), WHEN, 0o644, None] for name, data in FILES.items()]
+
+    async def get(self, node: str, path: str, files: Sequence[Sequence[Any]]) -> AsyncIterator[Frame]:
+        for name, offset in files:
+            data, total = FILES[name], blocks.Sum()
+            yield (
+                {"on": "file", "path": name, "size": len(data), "mode": 0o644, "mtime_ns": WHEN, "offset": offset},
+                b"",
+            )
+            if data:
+                total.add(0, data)
+                yield {"on": "data", "path": name, "offset": 0}, data
+            yield {"on": "sum", "path": name, "sum": total.end(len(data)), "changed": False}, b""
+        yield {"on": "done"}, b""
+
+    async def fetch(self, node: str, folder: str, url: str, sha256: str) -> AsyncIterator[Frame]:
+        yield {"on": "fetched", "path": f"{folder}/{url}", "size": 0, "sha256": sha256, "there": False}, b""
+
+    async def put(self, node: str, base: str, items: AsyncIterator[Frame]) -> int:
+        count = 0
+        async for head, data in items:
+            if head["on"] == "refuse":
+                raise Conflict("the node does not want this")
+            count += 1 + len(data)
+        return count
+
+
 class MemoryController:
     """Jobs in a list and in a file."""
 
     def __init__(self, state: Path) -> None:
         self.store_id = "memory"
         self.fleet = MemoryFleet()
+        self.data = MemoryData()
         self.asked: list[Submission] = []
         self.stopped: set[int] = set()
         self.given = 0
@@ -181,20 +225,6 @@ class MemoryController:
             yield {"on": "end", "job": self.job(number)}, b""
         finally:
             (self._state / f"let-go-{number}").touch()
-
-    async def results(self, number: int, have: Mapping[str, list[int]]) -> AsyncIterator[Frame]:
-        self.job(number)
-        sent = 0
-        files = {"model.bin": b"\0\xff" * 300_000, "logs/a.txt": b"hello\n", "bad\udcff.txt": b"", "empty": b""}
-        for path, data in files.items():
-            if have.get(path) == [len(data), 1_700_000_000_000_000_001]:
-                continue
-            sent += 1
-            head = {"on": "file", "path": path, "size": len(data), "mode": 0o644, "link": None}
-            yield {**head, "mtime_ns": 1_700_000_000_000_000_001}, b""
-            for offset in range(0, len(data), wire.CHUNK):
-                yield {"on": "data", "path": path, "offset": offset}, data[offset : offset + wire.CHUNK]
-        yield {"on": "done", "files": sent, "kept": len(files) - sent}, b""
 
     def output(self, number: int, attempt: int | None, stream: str, start: int, length: int) -> bytes:
         return output(self._lines(number))[start : start + length] if stream == "p0/out" else b""

@@ -129,8 +129,13 @@ def test_the_api_describes_itself() -> None:
     paths = described["paths"]
     assert {p for p in paths if "/jobs" in p} == {
         "/v1/jobs",
-        *(f"/v1/jobs/{{number}}{rest}" for rest in ("", "/why", "/submission", "/stop", "/release", "/follow")),
-        *(f"/v1/jobs/{{number}}{rest}" for rest in ("/output", "/results")),
+        *(
+            f"/v1/jobs/{{number}}{rest}"
+            for rest in ("", "/why", "/submission", "/stop", "/release", "/follow", "/output")
+        ),
+    }
+    assert {p for p in paths if "/data" in p} == {
+        f"/v1/data/{word}" for word in ("places", "list", "get", "fetch", "put")
     }
     assert all("summary" in way or "description" in way for path in paths.values() for way in path.values())
     assert {"SubmitBody", "JobView", "NodeView", "Failure"} <= set(described["components"]["schemas"])

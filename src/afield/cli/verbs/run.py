@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -11,6 +12,9 @@ import click
 from afield.cli import context, keys, show
 from afield.cli.follow import Printer, end_line, exit_status, follow, quoted
 from afield.errors import AfieldError, Exit, UsageError
+
+COMING_S = 0.1
+"""Between two looks at whether all outputs that come by themselves are here."""
 
 EXAMPLES = """Run a command on the best free node and stream its output.
 
@@ -37,6 +41,8 @@ JOB_OPTIONS = (
     click.option("--setup", help="A shell command run once per node."),
     click.option("--preflight", help="A shell command run before every attempt; its failure ends it."),
     click.option("-e", "--env", multiple=True, metavar="K[=V]", help="A variable for the job; K alone passes yours."),
+    click.option("--outputs", multiple=True, metavar="PATTERN", help="Files that come home by themselves, as '*.pt'."),
+    click.option("--continues", "--continue", type=int, metavar="JOB", help="Begin with the keep folder of this job."),
     click.option("--merge", is_flag=True, default=None, help="One log: errors go where output goes."),
     click.option(
         "--end", type=click.Choice(["all", "first"]), help="When the job is over: all processes, or the first."
@@ -70,7 +76,7 @@ def command(
 ) -> int:
     """Submit and follow."""
     client = context.client()
-    submission = _built(list(argv), _given(options))
+    submission = _built(list(argv), given(options))
     if not quiet:
         show.say_dim(submission.left_out)
     view = client.submit([submission.body], dry_run=dry_run)[0]
@@ -83,11 +89,12 @@ def command(
     return attached(client, view, as_json, quiet, submission.texts)
 
 
-def _given(options: dict[str, Any]) -> dict[str, Any]:
-    given = {k: v for k, v in options.items() if v not in (None, (), False)}
-    if "time_limit" in given:
-        given["time"] = given.pop("time_limit")
-    return {k: list(v) if isinstance(v, tuple) else v for k, v in given.items()}
+def given(options: dict[str, Any]) -> dict[str, Any]:
+    """The settings that the command line really says."""
+    said = {k: v for k, v in options.items() if v not in (None, (), False)}
+    if "time_limit" in said:
+        said["time"] = said.pop("time_limit")
+    return {k: list(v) if isinstance(v, tuple) else v for k, v in said.items()}
 
 
 def _built(argv: list[str], options: dict[str, Any]) -> Any:
@@ -186,6 +193,9 @@ def _home(client: Any, view: dict[str, Any], quiet: bool) -> None:
 
     if not view["attempts"] or view["snapshot"] is None or view["outcome"] in ("setup_failed", "lost"):
         return
+    while view["coming"] and not view["silent"]:
+        time.sleep(COMING_S)
+        view = client.job(view["number"])
     brought = pull(client, view)
     if brought.files and not quiet:
         line = {

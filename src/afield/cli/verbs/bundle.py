@@ -1,0 +1,39 @@
+"""`afield bundle`: one archive that runs without afield."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from afield.cli import context, show
+from afield.cli.verbs.run import given, job_options
+
+
+@click.command(
+    name="bundle",
+    short_help="one archive that runs without afield",
+    context_settings={"allow_interspersed_args": False, "ignore_unknown_options": False},
+)
+@click.option("-o", "--output", type=click.Path(path_type=Path, dir_okay=False), default=Path("bundle.tar.gz"))
+@job_options
+@context.json_option
+@click.argument("argv", nargs=-1, required=True, metavar="[--] CMD...", type=click.UNPROCESSED)
+def command(argv: tuple[str, ...], output: Path, as_json: str | None, **options: Any) -> None:
+    """Write an archive with the code as it is now, what defines its environment, and a run.sh that runs CMD with them:
+    for a machine without afield, for a colleague, for a paper. Options are those of run; where and when do not matter.
+
+    \b
+      afield bundle train.py --lr 3e-4
+      afield bundle -o vit.tar.gz -e SEED=1 -- python3 -m vit.train
+      tar xzf vit.tar.gz && vit/run.sh
+    """
+    from afield.sdk.bundle import bundle
+
+    made = bundle(list(argv), given(options), output)
+    if as_json:
+        show.as_json({"schema": 1, "path": str(made.path), "files": made.files, "bytes": made.bytes})
+        return
+    print(made.path)
+    show.say(f"{show.files(made.files)}, {show.size(made.bytes)}; run it: tar xzf {show.safe(str(made.path))}, run.sh")
