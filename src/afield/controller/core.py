@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -20,7 +20,7 @@ from afield.controller.fleet import Fleet
 from afield.controller.follow import Frame, News, Sources, follow
 from afield.controller.launch import Launcher
 from afield.controller.loop import Hands, Loop
-from afield.controller.results import Have, results
+from afield.controller.results import Have, file, results
 from afield.controller.session import Session
 from afield.controller.submit import Intake, Submission
 from afield.controller.watch import Watch
@@ -71,6 +71,11 @@ class Controller:
         self._intake = Intake(store, self.world, self._writer)
         self._task: asyncio.Task[None] | None = None
         self.idle_since: float | None = self._ports.clock.mono()
+
+    @property
+    def seq(self) -> int:
+        """The cursor of the newest event that is in the world."""
+        return self.world.seq
 
     async def start(self) -> None:
         """Begin: nodes are connected, what runs is followed, what waits is placed."""
@@ -181,6 +186,14 @@ class Controller:
             raise NotFound(f"job {number} has no results yet", why=f"it is {job.phase}", hints=[f"afield why {number}"])
         async for frame in results(job.last, self.fleet.find, have):
             yield frame
+
+    async def file(self, number: int, rank: int, path: str) -> AsyncGenerator[bytes, None]:
+        """A file of a job's newest attempt, from the node of the process. Raises NotFound, Unreachable."""
+        job = self._find(number)
+        if job.last is None:
+            raise NotFound(f"job {number} has no files yet", why=f"it is {job.phase}", hints=[f"afield why {number}"])
+        async for piece in file(job.last, self.fleet.find, rank, path):
+            yield piece
 
     def overview(self) -> dict[str, Any]:
         """Counts for a one-screen status."""

@@ -1,4 +1,4 @@
-"""Results on their way home: the files that an attempt left in its outputs folder, read from the nodes as they are."""
+"""Results on their way home: the files of an attempt, read from the nodes as they are."""
 
 from __future__ import annotations
 
@@ -53,6 +53,33 @@ async def results(attempt: Attempt, session: Callable[[NodeName], Session | None
     yield {"on": "done", "files": sent, "kept": kept}, b""
 
 
+async def file(
+    attempt: Attempt, session: Callable[[NodeName], Session | None], rank: int, path: str
+) -> AsyncIterator[bytes]:
+    """One file of the attempt's folder on the node that runs the process `rank`, in pieces; at least one.
+
+    Raises NotFound when it is not there, Unreachable when the node does not answer.
+    """
+    node = next((p.node for p in attempt.placements if p.rank == rank), None)
+    found = session(node) if node is not None else None
+    if node is None:
+        raise NotFound(f"attempt {attempt.id} has no process {rank}")
+    if found is None:
+        raise Unreachable(f"node {node} is not known any more", why=f"it holds the files of attempt {attempt.id}")
+    link = await found.link_now()
+    try:
+        reply, first = await link.call(
+            "read", kind="job", attempt=str(attempt.id), path=path, offset=0, length=wire.CHUNK
+        )
+    except AfieldError as error:
+        if error.code != "not-found":
+            raise
+        raise NotFound(f"job {attempt.id.job} has no file {path} on {node}") from error
+    yield first
+    async for _, data in _read(link, attempt, path, reply["size"], start=len(first)):
+        yield data
+
+
 async def _files(link: Link, attempt: Attempt, node: NodeName) -> list[list[Any]]:
     try:
         reply, _ = await link.call("files", attempt=str(attempt.id), under="outputs")
@@ -63,7 +90,9 @@ async def _files(link: Link, attempt: Attempt, node: NodeName) -> list[list[Any]
     return list(reply["files"])
 
 
-async def _read(link: Link, attempt: Attempt, path: str, size: int) -> AsyncIterator[tuple[int, bytes]]:
+async def _read(
+    link: Link, attempt: Attempt, path: str, size: int, *, start: int = 0
+) -> AsyncIterator[tuple[int, bytes]]:
     async def piece(offset: int) -> bytes:
         _, data = await link.call(
             "read", kind="job", attempt=str(attempt.id), path=path, offset=offset, length=wire.CHUNK
@@ -71,9 +100,9 @@ async def _read(link: Link, attempt: Attempt, path: str, size: int) -> AsyncIter
         return data
 
     ahead: dict[int, asyncio.Task[bytes]] = {}
-    following = 0
+    following = start
     try:
-        for offset in range(0, size, wire.CHUNK):
+        for offset in range(start, size, wire.CHUNK):
             while following < size and len(ahead) < AHEAD:
                 ahead[following] = asyncio.create_task(piece(following))
                 following += wire.CHUNK

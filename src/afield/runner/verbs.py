@@ -54,6 +54,7 @@ class Verbs:
             "took": self._took,
             "tree.apply": self._apply,
             "uv.put": self._put_uv,
+            "attach": self._attach,
         }
 
     def answer(self, head, data):
@@ -140,6 +141,11 @@ class Verbs:
 
     def _put_uv(self, head, data):
         files.take_uv(self._paths.root + "/bin", head, data)
+        return {}
+
+    def _attach(self, head, data):
+        folder.split(head["attempt"])
+        files.take_attached(self._paths.job(head["attempt"]) + "/call", head, data)
         return {}
 
     def _give(self, number, head, last=False):

@@ -21,6 +21,18 @@ def run(*argv: str | os.PathLike[str], folder: str | Path | None = None, **optio
     return run_all([argv], folder=folder, **options)[0]
 
 
+def job(number: int) -> Job:
+    """A job by its number, also one that another program submitted. Raises NotFound."""
+    client = Client()
+    return Job(client, client.job(number))
+
+
+def jobs(*, all: bool = False, limit: int = 1000) -> list[Job]:
+    """The unfinished jobs, or all; newest first."""
+    client = Client()
+    return [Job(client, view) for view in client.jobs(all=all, limit=limit)]
+
+
 def run_all(
     commands: Iterable[Sequence[str | os.PathLike[str]]], *, folder: str | Path | None = None, **options: Any
 ) -> list[Job]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from typing import Any, Protocol
 
 from afield.controller.submit import Submission
@@ -53,6 +53,10 @@ class ControllerPort(Protocol):
         """The nodes."""
 
     @property
+    def seq(self) -> int:
+        """The cursor of the newest event of the log."""
+
+    @property
     def idle_since(self) -> float | None:
         """None while there is work."""
 
@@ -91,6 +95,9 @@ class ControllerPort(Protocol):
 
     def results(self, number: int, have: Mapping[str, list[int]]) -> AsyncIterator[Frame]:
         """The files of a job's outputs folder that `have` (path to size and mtime in ns) does not match."""
+
+    def file(self, number: int, rank: int, path: str) -> AsyncGenerator[bytes, None]:
+        """A file of a job's newest attempt, by its path in the job's folder on the node of that process."""
 
     def events(self, since: int) -> AsyncIterator[Record]:
         """The log after a cursor, then live."""
