@@ -76,7 +76,7 @@ class Current:
         return self._folder("KEEP_DIR", OUTSIDE + "/keep")
 
     def stop_requested(self) -> bool:
-        """Whether the job was asked to stop (it got TERM): save what is needed and end; KILL follows after the grace time.
+        """Whether the job was asked to stop (it got TERM): save what is needed and end; KILL follows the grace time.
 
         TERM ends a program that never asks. From the first call on, which must be made in the main thread, it only
         counts here, and for a handler that was there before.

@@ -12,7 +12,7 @@ class Options(TypedDict, total=False):
     node: str | Sequence[str]
     request: str
     gpus: int
-    time: int | str
+    time: str
     policy: str
     priority: int
     name: str
@@ -23,5 +23,5 @@ class Options(TypedDict, total=False):
     env: Mapping[str, str | int] | Sequence[str]
     merge: bool
     end: str
-    grace: int | str
+    grace: str
     big: bool

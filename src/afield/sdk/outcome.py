@@ -50,7 +50,11 @@ def outcome(client: Client, view: dict[str, Any], failed: Callable[[], Exception
         line, _, data = client.file(number, RESULT).partition(b"\n")
     except NotFound as error:
         return None, failed() if view["outcome"] == "failed" else _nothing(number, error)
-    return _read(json.loads(line), data)
+    head = json.loads(line)
+    if head["kind"] == "value" and view["outcome"] == "failed":
+        # The function gave something, and the job failed all the same: another process of it, or its way out.
+        return None, failed()
+    return _read(head, data)
 
 
 def _nothing(number: int, error: NotFound) -> NotFound:

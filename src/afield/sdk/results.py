@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
+from _thread import get_ident
 from collections.abc import Iterator
 from contextlib import closing, suppress
 from dataclasses import dataclass, field
@@ -249,7 +250,7 @@ def _point_latest(folder: Path) -> None:
             return
     elif link.exists():
         return
-    made = folder.parent / f".{LATEST}.{os.getpid()}"
+    made = folder.parent / f".{LATEST}.{os.getpid()}.{get_ident()}"
     made.unlink(missing_ok=True)
     made.symlink_to(folder.name)
     made.replace(link)

@@ -130,7 +130,7 @@ def test_the_api_describes_itself() -> None:
     assert {p for p in paths if "/jobs" in p} == {
         "/v1/jobs",
         *(f"/v1/jobs/{{number}}{rest}" for rest in ("", "/why", "/submission", "/stop", "/release", "/follow")),
-        *(f"/v1/jobs/{{number}}{rest}" for rest in ("/output", "/results")),
+        *(f"/v1/jobs/{{number}}{rest}" for rest in ("/output", "/results", "/file")),
     }
     assert all("summary" in way or "description" in way for path in paths.values() for way in path.values())
     assert {"SubmitBody", "JobView", "NodeView", "Failure"} <= set(described["components"]["schemas"])
