@@ -1,21 +1,24 @@
-"""`afield.function`: a function that can run in a job. Calling it runs it here, always."""
+"""`afield.function`: a function that can run in a job. Calling it runs it here, always.
+
+Every module with a decorated function pays for these imports, also in a job: what submits is loaded when it is used.
+"""
 
 from __future__ import annotations
 
-import asyncio
 import functools
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import as_completed as first_done
-from pathlib import Path
-from typing import Any, Generic, ParamSpec, TypeVar, Unpack, overload
+from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, Unpack, overload
 
 from afield.config.keys import BY_NAME
 from afield.config.values import unknown
 from afield.inside.plain import Plain
-from afield.sdk import calls
-from afield.sdk.call import Call
 from afield.sdk.options import Options
-from afield.sdk.submit import BIG
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from afield.sdk.call import Call
+    from afield.sdk.calls import Arguments
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -48,10 +51,12 @@ class Function(Generic[P, R]):
 
     def submit(self, *args: P.args, **kwargs: P.kwargs) -> Call[R]:
         """The call in a job, which starts at once. Raises UsageError, NothingFits, SetupFailed."""
-        return calls.submit(self.function, [(args, kwargs)], self._options, self._folder)[0]
+        return self._submit([(args, kwargs)])[0]
 
     async def submit_async(self, *args: P.args, **kwargs: P.kwargs) -> R:
         """What the call in a job gives, for asyncio; the job goes on when this is cancelled."""
+        import asyncio  # noqa: PLC0415
+
         call = await asyncio.to_thread(functools.partial(self.submit, *args, **kwargs))
         return await call.result_async()
 
@@ -64,21 +69,27 @@ class Function(Generic[P, R]):
 
     def starmap(self, given: Iterable[Sequence[Any]], *, as_completed: bool = False) -> Iterator[R]:
         """As `map`, for functions of several arguments."""
-        made = calls.submit(self.function, [(tuple(row), {}) for row in given], self._options, self._folder)
-        return results(made, as_completed=as_completed)
+        return results(self._submit([(tuple(row), {}) for row in given]), as_completed=as_completed)
+
+    def _submit(self, arguments: Sequence[Arguments]) -> list[Call[R]]:
+        from afield.sdk import calls  # noqa: PLC0415
+
+        return calls.submit(self.function, arguments, self._options, self._folder)
 
 
 def check(options: Mapping[str, Any]) -> None:
     """Raises UsageError for an option that does not exist."""
     for name in options:
-        if name not in BY_NAME and name != BIG:
+        if name not in BY_NAME and name not in Options.__annotations__:
             raise unknown(name)
 
 
 def results(made: Sequence[Call[R]], *, as_completed: bool = False) -> Iterator[R]:
     """The results of calls; those that have not begun are stopped when nobody wants them any more."""
+    from concurrent import futures  # noqa: PLC0415
+
     try:
-        for call in first_done(made) if as_completed else made:
+        for call in futures.as_completed(made) if as_completed else made:
             yield call.result()
     finally:
         for call in made:
