@@ -29,45 +29,48 @@ def run(sandbox: Sandbox, program: str, *, head: str = HEAD, within_s: float = 9
     return done.stdout.decode()
 
 
+CLASSES = """\
+FACTOR = 3
+
+class Odd(Exception):
+    pass
+
+class Pair:
+    def __init__(self, a, b):
+        self.a, self.b = a, b
+
+def helper(x):
+    return x * FACTOR
+
+@af.function
+def work(pair: Pair) -> Pair:
+    print("hello from", af.current().job)
+    if pair.a == 0:
+        raise Odd("zero")
+    return Pair(helper(pair.a), pair.b)
+
+call = work.submit(Pair(2, "b"))
+back = call.result(60)
+assert isinstance(back, Pair) and (back.a, back.b) == (6, "b")
+assert (call.done(), call.running(), call.exception(), call.name) == (True, False, None, "work")
+assert list(call.logs()) == ["hello from 1"], list(call.logs())
+failed = work.submit(Pair(0, ""))
+try:
+    failed.result(60)
+except Odd as error:
+    cause = error.__cause__
+    assert isinstance(cause, af.RemoteError) and "in work" in cause.traceback, cause
+    assert 'raise Odd("zero")' in str(cause) or "Odd: zero" in str(cause)
+assert failed.refresh().exit_status == 1
+assert work.options(name="other").submit(Pair(1, 1)).name == "other"
+print("fine")
+"""
+
+
 def test_values_exceptions_and_classes_of_main_come_back(sandbox: Sandbox) -> None:
     said = run(
         sandbox,
-        """
-        FACTOR = 3
-
-        class Odd(Exception):
-            pass
-
-        class Pair:
-            def __init__(self, a, b):
-                self.a, self.b = a, b
-
-        def helper(x):
-            return x * FACTOR
-
-        @af.function
-        def work(pair: Pair) -> Pair:
-            print("hello from", af.current().job)
-            if pair.a == 0:
-                raise Odd("zero")
-            return Pair(helper(pair.a), pair.b)
-
-        call = work.submit(Pair(2, "b"))
-        back = call.result(60)
-        assert isinstance(back, Pair) and (back.a, back.b) == (6, "b")
-        assert (call.done(), call.running(), call.exception(), call.name) == (True, False, None, "work")
-        assert list(call.logs()) == ["hello from 1"], list(call.logs())
-        failed = work.submit(Pair(0, ""))
-        try:
-            failed.result(60)
-        except Odd as error:
-            cause = error.__cause__
-            assert isinstance(cause, af.RemoteError) and "in work" in cause.traceback, cause
-            assert 'raise Odd("zero")' in str(cause) or "Odd: zero" in str(cause)
-        assert failed.refresh().exit_status == 1
-        assert work.options(name="other").submit(Pair(1, 1)).name == "other"
-        print("fine")
-        """,
+        CLASSES,
     )
     assert said == "fine\n"
 
@@ -159,48 +162,51 @@ def test_cancelling_stops_what_waits_and_leaves_what_runs(sandbox: Sandbox) -> N
     )
 
 
+WRONG = """\
+import signal
+import afield.sdk.pickling as pickling
+
+def told(call):
+    try:
+        call.result(60)
+    except af.AfieldError as error:
+        print(type(error).__name__, error.code, getattr(error, "exit_status", None))
+
+def die():
+    print("last words", flush=True)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+def lock():
+    return threading.Lock()
+
+with af.Executor() as ex:
+    try:
+        ex.submit(print, threading.Lock())
+    except af.Unpicklable as error:
+        print(error.what)
+    assert af.jobs(all=True) == []
+    told(ex.submit(die))
+    told(ex.submit(lock))
+    told(ex.submit(sys.exit, 0))
+    told(ex.submit(sys.exit, 3))
+    pickling.LIMIT = 2000
+    told(ex.submit(bytes, 3000))
+    try:
+        ex.submit(len, bytes(3000))
+    except af.Unpicklable as error:
+        print(error.what)
+    program = af.run("true")
+    try:
+        program.result(60)
+    except af.AfieldError as error:
+        print(error.what)
+"""
+
+
 def test_every_wrong_use_is_said_in_words(sandbox: Sandbox) -> None:
     said = run(
         sandbox,
-        """
-        import signal
-        import afield.sdk.pickling as pickling
-
-        def told(call):
-            try:
-                call.result(60)
-            except af.AfieldError as error:
-                print(type(error).__name__, error.code, getattr(error, "exit_status", None))
-
-        def die():
-            print("last words", flush=True)
-            os.kill(os.getpid(), signal.SIGKILL)
-
-        def lock():
-            return threading.Lock()
-
-        with af.Executor() as ex:
-            try:
-                ex.submit(print, threading.Lock())
-            except af.Unpicklable as error:
-                print(error.what)
-            assert af.jobs(all=True) == []
-            told(ex.submit(die))
-            told(ex.submit(lock))
-            told(ex.submit(sys.exit, 0))
-            told(ex.submit(sys.exit, 3))
-            pickling.LIMIT = 2000
-            told(ex.submit(bytes, 3000))
-            try:
-                ex.submit(len, bytes(3000))
-            except af.Unpicklable as error:
-                print(error.what)
-            program = af.run("true")
-            try:
-                program.result(60)
-            except af.AfieldError as error:
-                print(error.what)
-        """,
+        WRONG,
     )
     assert said.splitlines() == [
         "argument number 1 cannot be sent to a job",

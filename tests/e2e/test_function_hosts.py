@@ -87,34 +87,37 @@ def test_large_arguments_reach_a_host_whole(sandbox: Sandbox, host: Host) -> Non
     assert finish(sandbox, program) == "True\n"
 
 
+PATIENT = """\
+from afield.sdk.watcher import watcher
+
+@af.function(node=sys.argv[1])
+def slow(path):
+    while not os.path.exists(os.path.expanduser(path)):
+        time.sleep(0.02)
+    return "done"
+
+first = slow.submit("/")
+assert first.result(60) == "done"
+running = slow.submit("~/go")
+while running.phase != "running":
+    time.sleep(0.02)
+print("running", flush=True)
+while not os.path.exists("gone"):
+    time.sleep(0.02)
+try:
+    af.job(1).result(60)
+except af.AfieldError as error:
+    print(error.code, flush=True)
+again = af.Call(watcher().client, first.view)
+watcher().add(again)
+print(running.result(60), again.result(60))
+"""
+
+
 def test_a_host_that_is_gone_delays_a_result_and_loses_none(sandbox: Sandbox, host: Host) -> None:
     program = start(
         sandbox,
-        """
-        from afield.sdk.watcher import watcher
-
-        @af.function(node=sys.argv[1])
-        def slow(path):
-            while not os.path.exists(os.path.expanduser(path)):
-                time.sleep(0.02)
-            return "done"
-
-        first = slow.submit("/")
-        assert first.result(60) == "done"
-        running = slow.submit("~/go")
-        while running.phase != "running":
-            time.sleep(0.02)
-        print("running", flush=True)
-        while not os.path.exists("gone"):
-            time.sleep(0.02)
-        try:
-            af.job(1).result(60)
-        except af.AfieldError as error:
-            print(error.code, flush=True)
-        again = af.Call(watcher().client, first.view)
-        watcher().add(again)
-        print(running.result(60), again.result(60))
-        """,
+        PATIENT,
         host.name,
     )
     assert program.stdout is not None
