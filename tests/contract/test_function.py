@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
 import textwrap
+from pathlib import Path
 
 from afield.testing.processes import command_line
 from afield.testing.sandbox import Sandbox
@@ -75,6 +77,38 @@ def test_values_exceptions_and_classes_of_main_come_back(sandbox: Sandbox) -> No
     assert said == "fine\n"
 
 
+def test_a_function_may_call_itself_and_threads_may_submit(sandbox: Sandbox) -> None:
+    run(
+        sandbox,
+        """
+        @af.function
+        def fib(n):
+            return n if n < 2 else fib(n - 1) + fib(n - 2)
+
+        found = {}
+        def one(n):
+            found[n] = fib.submit(n).result(60)
+        threads = [threading.Thread(target=one, args=(n,)) for n in range(6)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert found == {0: 0, 1: 1, 2: 1, 3: 2, 4: 3, 5: 5}, found
+        """,
+    )
+
+
+def test_the_program_in_the_docs_says_what_the_docs_say(sandbox: Sandbox) -> None:
+    text = (Path(__file__).parents[2] / "docs/python.md").read_text()
+    program = text.partition("`sweep.py`:\n\n```python\n")[2].partition("```")[0]
+    promised = text.partition("$ python sweep.py\n")[2].partition("```")[0]
+    said = run(sandbox, program, head="")
+    assert re.sub(r"Call \d+", "Call N", said).split("Traceback")[0] == re.sub(
+        r"Call \d+", "Call N", promised.split("Traceback")[0]
+    )
+    assert said.splitlines()[-2] == promised.splitlines()[-1]
+
+
 def test_map_is_in_order_or_as_done_and_one_failure_is_raised_in_its_place(sandbox: Sandbox) -> None:
     run(
         sandbox,
@@ -103,7 +137,13 @@ def test_the_executor_is_one_of_concurrent_futures(sandbox: Sandbox) -> None:
         sandbox,
         """
         heard = []
-        with af.Executor() as executor:
+        @af.function(name="own", grace="3s")
+        def decorated():
+            return "here"
+
+        with af.Executor(name="all") as executor:
+            named = executor.submit(decorated)
+            assert (named.name, named.result(60)) == ("all", "here")
             assert isinstance(executor, concurrent.futures.Executor)
             calls = [executor.submit(pow, 2, n) for n in range(4)]
             calls[0].add_done_callback(lambda call: heard.append(call.result()))
@@ -215,7 +255,7 @@ def test_every_wrong_use_is_said_in_words(sandbox: Sandbox) -> None:
         "NotFound not-found None",
         "JobFailed job-failed 3",
         "AfieldError result-too-large None",
-        "the arguments are too large to be sent: 3,024 bytes",
+        "what the arguments hold is too large to be sent: 3,024 bytes",
         "job 6 is no function",
     ]
 

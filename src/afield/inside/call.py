@@ -11,9 +11,7 @@ import importlib
 import json
 import os
 import pickle
-import shutil
 import sys
-import traceback
 
 FORMAT = 1
 AGAIN = "--this-python"
@@ -81,6 +79,8 @@ def check_python(head, words):
     wanted, ours = tuple(head["python"]), tuple(sys.version_info[:2])
     if wanted == ours:
         return
+    import shutil
+
     name = "python%d.%d" % wanted
     other = None if AGAIN in words or os.environ.get("VIRTUAL_ENV") else shutil.which(name)
     if other:
@@ -119,6 +119,8 @@ def import_from(head):
 
 def failed(error, pickler):
     """Say what the function raised, here and in the result."""
+    import traceback
+
     trace = error.__traceback__.tb_next if error.__traceback__ is not None else None
     text = "".join(traceback.format_exception(type(error), error, trace))
     sys.stderr.write(text)

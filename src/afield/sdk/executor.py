@@ -19,9 +19,10 @@ R = TypeVar("R")
 
 
 class Executor(futures.Executor):
-    """Each submitted function is a job with these options; as many run at once as nodes have room for.
+    """Each submitted function is a job with these options, on top of its own if it is decorated.
 
-    Leaving the block waits for all of them. A program that dies leaves its jobs alone: `afield ps` knows them.
+    As many run at once as nodes have room for. Leaving the block waits for all of them. A program that dies leaves its
+    jobs alone: `afield ps` knows them.
     """
 
     def __init__(self, *, folder: str | Path | None = None, **options: Unpack[Options]) -> None:
@@ -60,8 +61,10 @@ class Executor(futures.Executor):
         with self._lock:
             if self._closed:
                 raise RuntimeError("cannot schedule new futures after shutdown")
-        function = fn.function if isinstance(fn, Function) else fn
-        made = cast(list[Call[R]], calls.submit(function, rows, self._options, self._folder))
+        function, options = (
+            (fn.function, {**fn.chosen, **self._options}) if isinstance(fn, Function) else (fn, self._options)
+        )
+        made = cast(list[Call[R]], calls.submit(function, rows, options, self._folder))
         with self._lock:
             self._calls = [call for call in self._calls if not call.done()] + made
         return made

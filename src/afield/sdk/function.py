@@ -25,12 +25,12 @@ R = TypeVar("R")
 
 
 class Function(Generic[P, R]):
-    """A function with the options of its jobs. It may be sent to a job as an argument, where it is called as it is."""
+    """A function with the options of its jobs (`chosen`). Sent to a job as an argument it is called there as it is."""
 
     def __init__(self, given: Callable[P, R], options: Mapping[str, Any], folder: str | Path | None = None) -> None:
         check(options)
         self.function = given
-        self._options = dict(options)
+        self.chosen = dict(options)
         self._folder = folder
         functools.update_wrapper(self, given)
 
@@ -39,7 +39,7 @@ class Function(Generic[P, R]):
         return self.function(*args, **kwargs)
 
     def __repr__(self) -> str:
-        options = "".join(f", {name}={value!r}" for name, value in self._options.items())
+        options = "".join(f", {name}={value!r}" for name, value in self.chosen.items())
         return f"<afield.function {self.function.__qualname__}{options}>"
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -47,7 +47,7 @@ class Function(Generic[P, R]):
 
     def options(self, *, folder: str | Path | None = None, **options: Unpack[Options]) -> Function[P, R]:
         """The same function with other options; those that are not named stay."""
-        return Function(self.function, {**self._options, **options}, folder or self._folder)
+        return Function(self.function, {**self.chosen, **options}, folder or self._folder)
 
     def submit(self, *args: P.args, **kwargs: P.kwargs) -> Call[R]:
         """The call in a job, which starts at once. Raises UsageError, NothingFits, SetupFailed."""
@@ -74,7 +74,7 @@ class Function(Generic[P, R]):
     def _submit(self, arguments: Sequence[Arguments]) -> list[Call[R]]:
         from afield.sdk import calls  # noqa: PLC0415
 
-        return calls.submit(self.function, arguments, self._options, self._folder)
+        return calls.submit(self.function, arguments, self.chosen, self._folder)
 
 
 def check(options: Mapping[str, Any]) -> None:

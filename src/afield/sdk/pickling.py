@@ -34,9 +34,11 @@ def pack_function(function: Callable[..., Any], root: Path) -> bytes:
         "path": _places(root),
         "limit": LIMIT,
     }
-    module = sys.modules.get(function.__module__ or "")
+    module = sys.modules.get(getattr(function, "__module__", None) or "")
     with _by_value(module) if module is not None and not _found_there(module, root) else nullcontext():
-        data = _dumps(function, f"the function {function.__qualname__}")
+        what = f"the function {getattr(function, '__qualname__', type(function).__qualname__)}"
+        data = _dumps(function, what)
+    _check_size(data, f"{what}, with what it holds,")
     return json.dumps(head).encode("ascii") + b"\n" + data
 
 
@@ -50,18 +52,22 @@ def pack_arguments(given: Sequence[Any], named: Mapping[str, Any]) -> bytes:
         for name, value in named.items():
             _dumps(value, f"argument {name}")
         raise
-    if len(data) > LIMIT:
-        raise Unpicklable(
-            f"the arguments are too large to be sent: {len(data):,} bytes",
-            why=f"{LIMIT:,} are the most",
-            hints=["put the data into a file, and read it in the function"],
-        )
+    _check_size(data, "what the arguments hold")
     return data
 
 
 def python() -> str:
     """Our version of Python, as the setting `python` wants it."""
     return f"{sys.version_info[0]}.{sys.version_info[1]}"
+
+
+def _check_size(data: bytes, what: str) -> None:
+    if len(data) > LIMIT:
+        raise Unpicklable(
+            f"{what} is too large to be sent: {len(data):,} bytes",
+            why=f"{LIMIT:,} are the most",
+            hints=["put the data into a file, and read it in the function"],
+        )
 
 
 def _dumps(value: object, what: str) -> bytes:

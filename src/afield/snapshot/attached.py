@@ -7,13 +7,16 @@ import os
 from afield.model.task import Attached
 from afield.runner import gittree
 from afield.snapshot.objects import Objects
-from afield.snapshot.writing import Loose
+from afield.snapshot.writing import Loose, Pack, Writer
+
+FEW = 8
+"""So many files are written one by one; more go into one pack, which is synced to the disk once."""
 
 
 def attach(cache: str | os.PathLike[str], workspace: str, files: list[tuple[str, bytes]]) -> list[Attached]:
     """Keep these files (name and content) for jobs of a workspace; on the disk when this returns."""
     objects = Objects(cache, workspace)
-    writer = Loose(objects)
+    writer: Writer = Loose(objects) if len(files) <= FEW else Pack(objects)
     given = []
     fresh = set()
     try:

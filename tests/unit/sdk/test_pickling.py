@@ -85,8 +85,10 @@ def held(lock: Any) -> Callable[[], Any]:
     return held
 
 
-def test_arguments_that_are_too_large_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_too_large_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pickling, "LIMIT", 1000)
     pack_arguments((b"x" * 900,), {})
+    with pytest.raises(Unpicklable, match=r"the function .*, with what it holds, is too large"):
+        pack_function(held(b"x" * 1001), tmp_path)
     with pytest.raises(Unpicklable, match="too large to be sent"):
         pack_arguments((b"x" * 1001,), {})
