@@ -352,11 +352,24 @@ def test_everything_can_be_awaited(sandbox: Sandbox) -> None:
         def double(x):
             return x * 2
 
+        @af.function
+        def slow():
+            import time
+            time.sleep(0.5)
+            return "slow"
+
         async def main():
+            call = slow.submit()
+            try:
+                await call.result_async(timeout=0.01)
+            except TimeoutError:
+                assert not call.cancelled()
+            else:
+                raise AssertionError("no timeout")
+            assert await call == "slow" and await call == "slow"
             first, second = await asyncio.gather(double.submit_async(1), double.submit_async(2))
             assert (first, second) == (2, 4)
             call = double.submit(3)
-            assert await call == 6
             assert await call.result_async(timeout=60) == 6
             job = af.job(call.number)
             assert (await job.wait_async(60)).ended

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Generator
 from concurrent.futures import Future
+from contextlib import suppress
 from typing import Any, TypeVar
 
 from afield.sdk.client import Client
@@ -30,12 +31,21 @@ class Call(Future[R], Job):
         return f"<Call {self.number} {self.name!r} {self.view['phase']}>"
 
     def __await__(self) -> Generator[Any, None, R]:
-        return asyncio.wrap_future(self).__await__()
+        return self.result_async().__await__()
 
     async def result_async(self, timeout: float | None = None) -> R:
         """`result` for asyncio; the call goes on when this is cancelled or takes too long."""
+        loop = asyncio.get_running_loop()
+        settled = asyncio.Event()
+
+        def tell(_: object) -> None:
+            with suppress(RuntimeError):  # the loop may be over before the call is
+                loop.call_soon_threadsafe(settled.set)
+
+        self.add_done_callback(tell)
         async with asyncio.timeout(timeout):
-            return await asyncio.shield(asyncio.wrap_future(self))
+            await settled.wait()
+        return self.result()
 
     def cancel(self) -> bool:
         """Stop the job if it has not begun; whether the call is cancelled. A running one is ended by `stop()`."""

@@ -33,6 +33,7 @@ class Watcher:
         self._waiting: dict[int, Call[Any]] = {}
         self._early: set[int] = set()
         self._submitting = 0
+        self._since = 0
         self._running = False
         self._ended: SimpleQueue[Call[Any]] = SimpleQueue()
         self._fetchers = 0
@@ -41,16 +42,17 @@ class Watcher:
     def submitting(self) -> Iterator[None]:
         """Around a submission and the `add` of its calls: nothing that happens meanwhile is missed."""
         with self._lock:
-            if not self._running:
-                since = int(self.client.hello()["seq"])
-                threading.Thread(target=self._follow, args=(since,), name="afield calls", daemon=True).start()
-                self._running = True
+            if not self._running and not self._submitting:
+                self._since = int(self.client.hello()["seq"])
             self._submitting += 1
         try:
             yield
         finally:
             with self._lock:
                 self._submitting -= 1
+                if self._waiting and not self._running:
+                    threading.Thread(target=self._follow, args=(self._since,), name="afield calls", daemon=True).start()
+                    self._running = True
 
     def add(self, call: Call[Any]) -> None:
         """See to it that a call gets its end."""
