@@ -1,4 +1,4 @@
-"""Proves that the runner would start on a node with Python 3.8 and nothing installed.
+"""Proves that the runner, and what jobs import, would start on a node with Python 3.8 and nothing installed.
 
 Three proofs: the grammar of 3.8 parses it; it imports only the standard library of 3.8 and its own siblings; and vermin
 knows no function, argument or syntax in it that came after 3.8.
@@ -13,7 +13,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-RUNNER = ROOT / "src" / "afield" / "runner"
+FOLDERS = tuple(ROOT / "src" / "afield" / name for name in ("runner", "inside"))
+TRAVELS = frozenset({"afield.inside.current", "afield.inside.plain"})
 # Newer than 3.8, and asked for by hasattr or getattr before they are used.
 GUARDED = ("os.pidfd_open", "signal.pidfd_send_signal")
 SINCE_38 = frozenset({"graphlib", "tomllib", "zoneinfo", "annotationlib", "compression"})
@@ -26,7 +27,7 @@ def foreign(tree: ast.AST, siblings: set[str]) -> Iterator[tuple[int, str]]:
         if isinstance(node, ast.Import):
             yield from ((node.lineno, a.name) for a in node.names if a.name.partition(".")[0] not in LIBRARY)
         elif isinstance(node, ast.ImportFrom) and node.level == 0:
-            if str(node.module).partition(".")[0] not in LIBRARY:
+            if str(node.module).partition(".")[0] not in LIBRARY and node.module not in TRAVELS:
                 yield node.lineno, str(node.module)
         elif isinstance(node, ast.ImportFrom):
             names = [node.module] if node.module else [a.name for a in node.names]
@@ -58,7 +59,7 @@ def newer_library(folder: Path) -> list[str]:
 
 def main() -> int:
     """Prints the complaints; 1 when there are some."""
-    found = complaints(RUNNER)
+    found = [line for folder in FOLDERS for line in complaints(folder)]
     print(*found, f"py38: {len(found)} complaints" if found else "py38: fine", sep="\n")
     return 1 if found else 0
 

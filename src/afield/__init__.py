@@ -2,13 +2,38 @@
 
 from __future__ import annotations
 
-__all__ = ["AfieldError", "Client", "Job", "JobFailed", "run", "run_all"]
+__all__ = [
+    "AfieldError",
+    "Call",
+    "Client",
+    "Executor",
+    "Function",
+    "Job",
+    "JobFailed",
+    "RemoteError",
+    "Unpicklable",
+    "current",
+    "function",
+    "job",
+    "jobs",
+    "run",
+    "run_all",
+]
 
 _HOMES = {
     "AfieldError": "afield.errors",
+    "Call": "afield.sdk.call",
     "Client": "afield.sdk.client",
+    "Executor": "afield.sdk.executor",
+    "Function": "afield.sdk.function",
     "Job": "afield.sdk.job",
     "JobFailed": "afield.sdk.job",
+    "RemoteError": "afield.sdk.outcome",
+    "Unpicklable": "afield.sdk.pickling",
+    "current": "afield.inside.current",
+    "function": "afield.sdk.function",
+    "job": "afield.sdk.run",
+    "jobs": "afield.sdk.run",
     "run": "afield.sdk.run",
     "run_all": "afield.sdk.run",
 }

@@ -75,6 +75,12 @@ def test_errors_come_as_the_class_they_were_with_all_they_said(shared: Place) ->
         list(shared.client.execute(["box1", "nowhere"], ["true"]))
 
 
+def attached(name: str, blob: str) -> dict[str, object]:
+    """A change that lets a file come with the job."""
+    code = {"workspace": "w", "tree": "t", "root": "/r"}
+    return {"task": {"argv": ["a"], "code": code, "attached": [{"name": name, "blob": blob, "size": 1}]}}
+
+
 @pytest.mark.parametrize(
     ("change", "path"),
     [
@@ -84,6 +90,8 @@ def test_errors_come_as_the_class_they_were_with_all_they_said(shared: Place) ->
         ({"task": {"argv": ["a\0b"]}}, r"jobs\.1\.task"),
         ({"task": {"argv": ["a"], "variables": [["A=B", "c"]]}}, r"jobs\.1\.task\.variables"),
         ({"task": {"argv": ["a"], "grace_s": float("nan")}}, r"jobs\.1\.task\.grace_s"),
+        (attached("../up", "ab" * 20), r"jobs\.1\.task\.attached"),
+        (attached("function", "no hash"), r"jobs\.1\.task\.attached"),
         ({"request": {"groups": [{"count": "many"}]}}, r"jobs\.1\.request\.groups\.0\.count"),
         ({"policy": "perhaps"}, r"jobs\.1\.policy"),
         ({"priority": 10**9}, r"jobs\.1\.priority"),
@@ -217,6 +225,21 @@ def test_output_is_cut_as_asked(shared: Place) -> None:
     assert b"".join(shared.client.output(number, "err")) == b""
     with pytest.raises(UsageError, match="stream"):
         list(shared.client.output(number, "both"))
+
+
+def test_a_file_comes_whole_or_not_at_all(shared: Place) -> None:
+    number = submit(shared, "true")
+    assert shared.client.file(number, "outputs/result") == b"\0\xff" * 300_000
+    with pytest.raises(NotFound, match="has no file outputs/other"):
+        shared.client.file(number, "outputs/other")
+    with pytest.raises(UsageError, match="rank"):
+        shared.client.file(number, "outputs/result", rank=-1)
+
+
+def test_hello_has_the_cursor_after_which_all_is_news(shared: Place) -> None:
+    since = shared.client.hello()["seq"]
+    number = submit(shared, "true")
+    assert next(shared.client.events(since))["body"]["job"] == number
 
 
 def test_execute_gives_frames_by_node(shared: Place) -> None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -17,6 +17,7 @@ from afield.backends.port import Backend
 from afield.controller import views
 from afield.controller.data import Data
 from afield.controller.effects import Effects
+from afield.controller.file import file
 from afield.controller.fleet import Fleet
 from afield.controller.follow import Frame, News, Sources, follow
 from afield.controller.homing import Homing
@@ -77,6 +78,11 @@ class Controller:
         self._intake = Intake(store, self.world, self._writer)
         self._task: asyncio.Task[None] | None = None
         self.idle_since: float | None = self._ports.clock.mono()
+
+    @property
+    def seq(self) -> int:
+        """The cursor of the newest event that is in the world."""
+        return self.world.seq
 
     async def start(self) -> None:
         """Begin: nodes are connected, what runs is followed, what waits is placed."""
@@ -185,6 +191,14 @@ class Controller:
         sources = Sources(self._find, self._view, self._watch, self._answers)
         async for frame in follow(sources, self._news, JobNumber(number), cursors, stay=follow_on):
             yield frame
+
+    async def file(self, number: int, rank: int, path: str) -> AsyncGenerator[bytes, None]:
+        """A file of a job's newest attempt, from the node of the process. Raises NotFound, Unreachable."""
+        job = self._find(number)
+        if job.last is None:
+            raise NotFound(f"job {number} has no files yet", why=f"it is {job.phase}", hints=[f"afield why {number}"])
+        async for piece in file(job.last, self.fleet.find, rank, path):
+            yield piece
 
     def overview(self) -> dict[str, Any]:
         """Counts for a one-screen status."""

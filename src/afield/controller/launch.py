@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +20,7 @@ from afield.model.job import Job
 from afield.model.ports import Clock
 from afield.model.world import World
 from afield.runner import points
-from afield.snapshot import send
+from afield.snapshot import attached, send
 from afield.transport.link import Link
 
 SENDS = 3
@@ -48,6 +49,7 @@ class Launcher:
             async with session.tools:
                 await uv.ensure(link, session.facts)
         await self.keeps.give(job, attempt, session)
+        await self._attach(job, attempt, link)
         cursors = self.watch.cursors(attempt.id, session.name)
         began = self.clock.mono()
         with points.around("controller.launch"):
@@ -67,6 +69,17 @@ class Launcher:
         if "facts" in reply:
             self.watch.answered(attempt.id, session.name, reply["facts"])
         return reply
+
+    async def _attach(self, job: Job, attempt: Attempt, link: Link) -> None:
+        """Put the files that come with the job beside its code; one that is there already is written again."""
+        for file in job.task.attached:
+            assert job.task.code is not None
+            data = await asyncio.to_thread(attached.read, self.cache, job.task.code.workspace, file.blob)
+            for offset in range(0, max(1, len(data)), send.PIECE):
+                piece = data[offset : offset + send.PIECE]
+                last = offset + len(piece) == len(data)
+                place: dict[str, Any] = {"attempt": str(attempt.id), "name": file.name, "offset": offset}
+                await link.call("attach", piece, **place, total=len(data), last=last)
 
     def _sent(self, job: Job, attempt: Attempt, link: Link, have: str | None) -> AbstractAsyncContextManager[None]:
         """Sends the code; until the block ends, no other launch puts another tree in its place."""

@@ -56,8 +56,17 @@ class Environment:
 
 
 @dataclass(frozen=True, slots=True)
+class Attached:
+    """A file that comes with one job beside its code: a blob in the shadow repository of the code's workspace."""
+
+    name: str
+    blob: str
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
 class Task:
-    """What to run. `argv` keeps bytes that are not UTF-8 as surrogate escapes."""
+    """What to run. `argv` keeps bytes that are not UTF-8 as surrogate escapes; `attached` lies in `JOB_DIR/call`."""
 
     argv: tuple[str, ...]
     code: Code | None = None
@@ -72,3 +81,4 @@ class Task:
     merge: bool = False
     end: End = End.ALL
     grace_s: float = 10.0
+    attached: tuple[Attached, ...] = ()

@@ -73,12 +73,15 @@ def unpack(bundle, digest, folder):
     temporary = "%s.%d.new" % (folder, os.getpid())
     remove(temporary)
     try:
-        os.makedirs(os.path.join(temporary, "afield_runner"))
+        top = os.path.join(temporary, "afield_runner")
         sizes = []
         for name in sorted(sources):
             data = sources[name].encode("utf-8")
             sizes.append("%s %d\n" % (name, len(data)))
-            write(os.path.join(temporary, "afield_runner", name), data)
+            os.makedirs(os.path.dirname(os.path.join(top, name)), exist_ok=True)
+            write(os.path.join(top, name), data)
+        for below, _, _ in os.walk(top):
+            sync(below)
         write(os.path.join(temporary, "files"), "".join(sizes).encode("utf-8"))
         settle(temporary, folder)
     finally:
@@ -96,7 +99,6 @@ def write(path, data):
 
 def settle(temporary, folder):
     """Give the finished folder its name. Another link that was faster is fine; a broken one is moved away first."""
-    sync(os.path.join(temporary, "afield_runner"))
     sync(temporary)
     try:
         os.rename(temporary, folder)

@@ -6,8 +6,8 @@ last) and its interpreter still exists; anything else is removed and built again
 
 The project's own code is never installed: its folder is another one in each attempt. It is made importable by
 PYTHONPATH instead (`variables`): the root of the code and every project in it that the environment was made from, each
-with its `src` folder first. So command-line scripts and metadata of the project itself are not there, and what must be
-compiled is the business of `setup`.
+with its `src` folder first. After them comes our own `lib`, where `import afield` leads in a job. So command-line
+scripts and metadata of the project itself are not there, and what must be compiled is the business of `setup`.
 """
 
 import json
@@ -91,9 +91,16 @@ def variables(paths, spec):
     if place:
         found["VIRTUAL_ENV"] = place
         found["PATH_PREPEND"] = place + "/bin"
+    places = [library()]
     if spec.get("code") and environment.get("kind") != "none":
-        found["PYTHONPATH"] = ":".join(importable(source(paths, spec), environment.get("files") or ()))
+        places = importable(source(paths, spec), environment.get("files") or ()) + places
+    found["PYTHONPATH"] = ":".join(places)
     return found
+
+
+def library():
+    """Where jobs find what we bring them to import; nothing is there before the runner has travelled."""
+    return os.path.join(os.path.dirname(os.path.abspath(__file__)), "lib")
 
 
 def importable(root, files):

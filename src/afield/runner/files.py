@@ -44,29 +44,43 @@ def read(folder, path, offset, length):
 
 def take_uv(folder, head, data):
     """Write one piece of uv; the last one makes it a program. Raises ValueError for pieces that do not fit."""
-    version, offset = head["version"], head["offset"]
+    version = head["version"]
     if not version or not all(c.isalnum() or c in ".-+" for c in version):
         raise ValueError("not a version: %r" % version)
+    total = head["total"] if head.get("last") else None
+    _take(folder, (".uv-%s.part" % version, "uv-" + version), head["offset"], data, total)
+
+
+def take_attached(folder, head, data):
+    """Write one piece of a file that a job was given; the last one names it. Raises ValueError, OSError."""
+    name = head["name"]
+    if not name or not all(c.isalnum() or c in "_-" for c in name):
+        raise ValueError("not a name: %r" % name)
+    _take(folder, (".%s.part" % name, name), head["offset"], data, head["total"] if head.get("last") else None)
+
+
+def _take(folder, names, offset, data, total):
+    """One piece of a file, which has its temporary name until the piece that has the `total` with it."""
     os.makedirs(folder, 0o700, exist_ok=True)
-    part = os.path.join(folder, ".uv-%s.part" % version)
+    part = os.path.join(folder, names[0])
     flags = os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | (os.O_TRUNC if offset == 0 else 0)
     descriptor = os.open(part, flags, 0o700)
     try:
         if os.fstat(descriptor).st_size != offset:
-            raise ValueError("piece of uv at %d, but %d bytes are here" % (offset, os.fstat(descriptor).st_size))
+            raise ValueError("piece at %d, but %d bytes are here" % (offset, os.fstat(descriptor).st_size))
         os.lseek(descriptor, offset, os.SEEK_SET)
         left = memoryview(data)
         while left:
             left = left[os.write(descriptor, left) :]
-        if head.get("last"):
-            _finish_uv(descriptor, part, os.path.join(folder, "uv-" + version), head["total"])
+        if total is not None:
+            _finish(descriptor, part, os.path.join(folder, names[1]), total)
     finally:
         os.close(descriptor)
 
 
-def _finish_uv(descriptor, part, path, total):
+def _finish(descriptor, part, path, total):
     if os.fstat(descriptor).st_size != total:
-        raise ValueError("uv has %d bytes, not %d" % (os.fstat(descriptor).st_size, total))
+        raise ValueError("the file has %d bytes, not %d" % (os.fstat(descriptor).st_size, total))
     os.fchmod(descriptor, 0o700)
     os.fsync(descriptor)
     with around("link.uv"):

@@ -56,6 +56,7 @@ class Verbs:
             "tree.apply": self._apply,
             "uv.put": self._put_uv,
             "data.put": self._put_data,
+            "attach": self._attach,
         }
 
     def answer(self, head, data):
@@ -150,6 +151,11 @@ class Verbs:
 
             self._landing = Landing(head["base"])
         self._landing.take(head["item"], data)
+        return {}
+
+    def _attach(self, head, data):
+        folder.split(head["attempt"])
+        files.take_attached(self._paths.job(head["attempt"]) + "/call", head, data)
         return {}
 
     def _give(self, number, head, last=False):

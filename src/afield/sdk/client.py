@@ -143,6 +143,16 @@ class Client:
         query = urlencode({"stream": stream, "rank": rank} | ({} if attempt is None else {"attempt": attempt}))
         return self._fresh().pieces("GET", f"/v1/jobs/{number}/output?{query}")
 
+    def file(self, number: int, path: str, *, rank: int = 0) -> bytes:
+        """A file of a job's folder on the node of a process, by its path in there. Raises NotFound, Unreachable."""
+        query = urlencode({"path": path, "rank": rank})
+        patience = Patience()
+        while True:
+            try:
+                return b"".join(self._fresh().pieces("GET", f"/v1/jobs/{number}/file?{query}"))
+            except Gone as error:
+                patience.wait(error)
+
     def follow(self, number: int, cursors: dict[str, int] | None = None, *, stay: bool = True) -> Iterator[Frame]:
         """News and output of a job until its end, across restarts of the server; the last frame is `end`.
 
@@ -261,7 +271,7 @@ class Client:
 
     # the server
 
-    def events(self, since: int = 0) -> Iterator[View]:
+    def events(self, since: int = 0) -> Generator[View, None, None]:
         """The log after a cursor, then live, across restarts of the server."""
         patience = Patience()
         while True:

@@ -10,10 +10,22 @@ from typing import Any
 
 from afield.errors import AfieldError
 from afield.sdk.client import Client
+from afield.sdk.notebook import shown
+from afield.sdk.outcome import Outcome, outcome
 from afield.sdk.results import pull
+from afield.sdk.said import said
 from afield.transport.landing import Brought
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import ParamSpec, TypeVar
+
+    P = ParamSpec("P")
+    T = TypeVar("T")
+
 TAIL_LINES = 20
+FIRST_LOOK_S, LAST_LOOK_S = 0.02, 1.0
 
 
 class JobFailed(AfieldError):
@@ -90,13 +102,66 @@ class Job:
         if not self.ended:
             self.view = self._client.wait(self.number, timeout)
         if check and self.view["outcome"] != "succeeded":
-            raise JobFailed(self, "\n".join(deque(self.logs(), TAIL_LINES)))
+            raise self._failed()
         return self
 
     def stop(self) -> Job:
         """Ask it to stop; gives itself, `wait()` waits until it has."""
         self.view = self._client.stop(self.number)
         return self
+
+    def result(self, timeout: float | None = None) -> Any:
+        """What the function of this job gave, once it has ended; its exception is raised, with the remote traceback.
+
+        Raises TimeoutError after so many seconds, JobFailed for a job that left no exception, Unreachable while its
+        node does not answer: ask again.
+        """
+        self.wait(timeout)
+        value, error = self._outcome()
+        if error is not None:
+            raise error
+        return value
+
+    def metrics(self, *, rank: int = 0) -> list[dict[str, Any]]:
+        """What the program said by `afield.current().metric`, in order: `at` (UTC seconds), `step`, and the `values`.
+
+        Read from the node of that process as it is now. Raises Unreachable.
+        """
+        return said(self._client, self.number, f"metrics/{rank}", rank)
+
+    def progress(self, *, rank: int = 0) -> dict[str, Any] | None:
+        """What the program last said by `afield.current().progress`: `done`, `total`, `at`; None for nothing."""
+        found = said(self._client, self.number, f"progress/{rank}", rank)
+        return found[-1] if found else None
+
+    async def wait_async(self, timeout: float | None = None, *, check: bool = False) -> Job:
+        """`wait` for asyncio; cancelling it leaves the job alone."""
+        import asyncio  # noqa: PLC0415 who has no event loop need not load it
+
+        pause = FIRST_LOOK_S
+        async with asyncio.timeout(timeout):
+            while not (await asyncio.to_thread(self.refresh)).ended:
+                await asyncio.sleep(pause)
+                pause = min(pause * 1.5, LAST_LOOK_S)
+        return await _elsewhere(self.wait, check=check)
+
+    async def result_async(self, timeout: float | None = None) -> Any:
+        """`result` for asyncio; cancelling it leaves the job alone."""
+        await self.wait_async(timeout)
+        return await _elsewhere(self.result)
+
+    async def pull_async(self, destination: str | Path | None = None) -> Brought:
+        """`pull` for asyncio."""
+        return await _elsewhere(self.pull, destination)
+
+    def _repr_html_(self) -> str:
+        return shown(self.view)
+
+    def _outcome(self) -> Outcome:
+        return outcome(self._client, self.view, self._failed)
+
+    def _failed(self) -> JobFailed:
+        return JobFailed(self, "\n".join(deque(self.logs(), TAIL_LINES)))
 
     def pull(self, destination: str | Path | None = None) -> Brought:
         """Bring its results to `outputs/JOB/` in its workspace, or to `destination`."""
@@ -111,6 +176,12 @@ class Job:
                 yield keepers.setdefault(head["key"], _Lines()), data
         for keeper in keepers.values():
             yield keeper, b""
+
+
+async def _elsewhere(function: Callable[P, T], *given: P.args, **named: P.kwargs) -> T:
+    import asyncio  # noqa: PLC0415 who has no event loop need not load it
+
+    return await asyncio.to_thread(function, *given, **named)
 
 
 def _wanted(head: dict[str, Any], stream: str, rank: int | None) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from _thread import get_ident
 from pathlib import Path
 from typing import Any
 
@@ -62,7 +63,7 @@ def _point_latest(folder: Path) -> None:
             return
     elif link.exists():
         return
-    made = folder.parent / f".{LATEST}.{os.getpid()}"
+    made = folder.parent / f".{LATEST}.{os.getpid()}.{get_ident()}"
     made.unlink(missing_ok=True)
     made.symlink_to(folder.name)
     made.replace(link)

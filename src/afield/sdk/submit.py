@@ -53,7 +53,7 @@ def build_all(
     for argv in commands:
         _check_script(argv, root / place, settings)
     snapshot = take(root, cache=Path(Folders().cache), folder=place, big=bool(options.get(BIG)))
-    shared = _shared(settings, snapshot)
+    shared = common(settings, snapshot)
     built = []
     for argv, environment in zip(commands, found, strict=True):
         task = {**shared["task"], "argv": _words(argv, environment), "environment": asdict(environment.environment)}
@@ -107,7 +107,8 @@ def _environments(commands: Sequence[Sequence[str]], settings: Settings, root: P
     return found
 
 
-def _shared(settings: Settings, snapshot: Snapshot) -> dict[str, Any]:
+def common(settings: Settings, snapshot: Snapshot) -> dict[str, Any]:
+    """What all submissions with these settings and this code have in common: all but key, command, environment."""
     code = Code(
         workspace=snapshot.workspace,
         tree=TreeHash(snapshot.tree),

@@ -53,6 +53,7 @@ class Desk:
             "pid": os.getpid(),
             "store": self.controller.store_id,
             "state": self.state,
+            "seq": self.controller.seq,
         }
 
     def idle_s(self) -> float:

@@ -47,6 +47,7 @@ class JobRoutes:
         add("/{number}/release", self.release, methods=["POST"], response_model=schema.JobView)
         add("/{number}/follow", self.follow, methods=["GET"], response_class=Response, responses=STREAM)
         add("/{number}/output", self.output, methods=["GET"], response_class=Response, responses=BYTES)
+        add("/{number}/file", self.file, methods=["GET"], response_class=Response, responses=BYTES)
         return router
 
     async def submit(self, body: schema.SubmitBody) -> Response:
@@ -108,6 +109,15 @@ class JobRoutes:
         """The mirrored bytes of one stream, between two offsets."""
         self._desk.controller.job(number)
         return Stream(_mirrored(self._desk.controller, number, wanted), OCTETS)
+
+    async def file(
+        self,
+        number: schema.Number,
+        path: Annotated[str, Query(min_length=1, max_length=4096)],
+        rank: Annotated[int, Query(ge=0)] = 0,
+    ) -> Response:
+        """A file of the job's folder on the node of a process, by its path in there; of the newest attempt."""
+        return Stream(self._desk.controller.file(number, rank, path), OCTETS)
 
     def _signed(self, submission: Submission) -> Submission:
         return submission if submission.user else dataclasses.replace(submission, user=self._desk.user)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from typing import Any, Protocol
 
 from afield.controller.submit import Submission
@@ -76,6 +76,10 @@ class ControllerPort(Protocol):
         """The data of nodes and jobs."""
 
     @property
+    def seq(self) -> int:
+        """The cursor of the newest event of the log."""
+
+    @property
     def idle_since(self) -> float | None:
         """None while there is work."""
 
@@ -111,6 +115,9 @@ class ControllerPort(Protocol):
 
     def output(self, number: int, attempt: int | None, stream: str, start: int, length: int) -> bytes:
         """At most `length` mirrored bytes of a stream such as `p0/out`; None is the newest attempt; b"" at the end."""
+
+    def file(self, number: int, rank: int, path: str) -> AsyncGenerator[bytes, None]:
+        """A file of a job's newest attempt, by its path in the job's folder on the node of that process."""
 
     def events(self, since: int) -> AsyncIterator[Record]:
         """The log after a cursor, then live."""

@@ -5,6 +5,7 @@ Answers are described, never validated: the controller's views go out as they ar
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
@@ -19,6 +20,9 @@ Cursors = dict[str, Offset]
 
 _STRICT = ConfigDict(extra="forbid", allow_inf_nan=False)
 PRIORITY_LIMIT = 1_000_000
+
+_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
+_BLOB = re.compile(r"[0-9a-f]{40}")
 
 CURSORS: TypeAdapter[Cursors] = TypeAdapter(Cursors)
 
@@ -101,6 +105,7 @@ class Hello(TypedDict):
     pid: int
     store: str
     state: str
+    seq: int
 
 
 class Nothing(TypedDict):
@@ -288,6 +293,9 @@ def check(submission: Submission, path: str) -> None:
         raise _bad(f"{path}.task", "arguments and variables cannot hold a NUL byte")
     if any("=" in name or not name for name, _ in task.variables):
         raise _bad(f"{path}.task.variables", "the name of a variable is not empty and holds no =")
+    for file in task.attached:
+        if not _NAME.fullmatch(file.name) or not _BLOB.fullmatch(file.blob) or task.code is None:
+            raise _bad(f"{path}.task.attached", "a plain name, the hash of a blob, and code to keep it with")
     for index, group in enumerate(submission.request.groups):
         if group.count < 1 or any(ask.count < 1 for ask in group.devices):
             raise _bad(f"{path}.request.groups.{index}", "a count is at least 1")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from _thread import get_ident
 from collections.abc import Mapping, Sequence
 
 from afield.errors import UsageError
@@ -83,7 +84,7 @@ class Git:
 
 
 def _unnamed(folder: str, data: bytes = b"") -> int:
-    path = os.path.join(folder, f"git.{os.getpid()}.part")
+    path = os.path.join(folder, f"git.{os.getpid()}.{get_ident()}.part")
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
     os.unlink(path)
     left = memoryview(data)

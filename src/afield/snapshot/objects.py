@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import struct
 import zlib
+from _thread import get_ident
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -208,9 +209,14 @@ class StoredTree:
         return b"" if name == gittree.EMPTY else self._objects.content(name)
 
 
+def beside(path: str) -> str:
+    """A temporary name beside a path that no other process and no other thread uses."""
+    return f"{path}.{os.getpid()}.{get_ident()}.part"
+
+
 def replace(path: str, data: bytes) -> None:
     """Put a whole file in place at once."""
-    part = f"{path}.{os.getpid()}.part"
+    part = beside(path)
     with open(part, "wb") as file:
         file.write(data)
     os.replace(part, path)

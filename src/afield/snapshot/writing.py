@@ -12,7 +12,7 @@ import zlib
 from collections.abc import Iterable, Iterator
 from typing import Protocol
 
-from afield.snapshot.objects import STEP, Name, Objects, level_for
+from afield.snapshot.objects import STEP, Name, Objects, beside, level_for
 
 PACK_LIMIT = 1 << 30
 """A pack takes no further object from here on, so that all offsets fit into 31 bits."""
@@ -50,7 +50,7 @@ class Loose:
     def add_large(self, kind: bytes, name: Name, size: int, pieces: Iterable[bytes]) -> None:
         """One object whose content comes in pieces."""
         path = self._objects.loose(name)
-        part = f"{path}.{os.getpid()}.part"
+        part = beside(path)
         os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
         with open(part, "wb") as file:
             self._parts.append((part, path))
@@ -102,7 +102,7 @@ class Pack:
         os.unlink(self._part)
 
     def _begin(self) -> None:
-        self._part = os.path.join(self._folder, f"tmp_{os.getpid()}.part")
+        self._part = beside(os.path.join(self._folder, "tmp"))
         self._file = open(self._part, "w+b", buffering=STEP)  # noqa: SIM115 lives as long as the writer
         self._file.write(b"PACK" + struct.pack(">II", 2, 0))
         self._at = 12
@@ -151,7 +151,7 @@ class Pack:
                 pack,
             )
         )
-        part = f"{path}.part"
+        part = beside(path)
         with open(part, "wb", buffering=0) as file:
             file.write(data + hashlib.sha1(data, usedforsecurity=False).digest())
             os.fdatasync(file.fileno())

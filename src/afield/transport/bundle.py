@@ -1,4 +1,7 @@
-"""The runner as it travels: all its modules in one compressed, deterministic bundle, named by its digest."""
+"""The runner as it travels: all its modules in one compressed, deterministic bundle, named by its digest.
+
+With it, below `lib/`, goes what jobs may import: our `afield` for jobs, and the cloudpickle that is installed here.
+"""
 
 from __future__ import annotations
 
@@ -20,15 +23,27 @@ class Bundle:
     boot: bytes
 
 
+_PLACES = {"shim.py": "lib/afield/__init__.py", "call.py": "lib/afield_call.py"}
+"""Modules for jobs that have another name there."""
+
+
 @cache
 def bundle() -> Bundle:
     """The bundle of the installed package; read once, whatever an upgrade does to the files."""
-    sources = {
-        entry.name: entry.read_text("utf-8") for entry in files("afield.runner").iterdir() if entry.name.endswith(".py")
-    }
+    sources = _modules("afield.runner", "")
+    inside = _modules("afield.inside", "lib/afield/inside/")
+    for name, place in _PLACES.items():
+        inside[place] = inside.pop(f"lib/afield/inside/{name}")
+    sources |= inside | _modules("cloudpickle", "lib/pickle/cloudpickle/")
     text = json.dumps(sources, sort_keys=True, separators=(",", ":")).encode("ascii")
     data = zlib.compress(text, 9)
     return Bundle(data, hashlib.sha256(data).hexdigest(), _one_line(sources["boot.py"] + "main()\n"))
+
+
+def _modules(package: str, place: str) -> dict[str, str]:
+    """The sources of a package by their place in the bundle; nothing of it is imported but its `__init__`."""
+    found = [entry for entry in files(package).iterdir() if entry.name.endswith(".py")]
+    return {place + entry.name: entry.read_text("utf-8") for entry in found}
 
 
 def _one_line(source: str) -> bytes:

@@ -26,6 +26,17 @@ def test_import_afield_loads_nothing_else() -> None:
     assert loaded("import afield") <= {"__future__", "afield"}
 
 
+def test_what_a_job_may_use_loads_nothing_of_the_client() -> None:
+    ours = {name for name in loaded("import afield; afield.current") if name.startswith("afield")}
+    assert ours == {"afield", "afield.inside", "afield.inside.current"}
+
+
+def test_decorating_a_function_loads_nothing_that_submits() -> None:
+    found = loaded("import afield; afield.function(gpus=1)(len)")
+    assert not found & {"asyncio", "cloudpickle", "concurrent.futures", "http.client", "pydantic", "subprocess"}
+    assert not {name for name in found if name.startswith(("afield.snapshot", "afield.environment", "afield.sdk.c"))}
+
+
 @pytest.mark.parametrize("module", ["afield.sdk.door", "afield.sdk.client"])
 def test_talking_to_the_server_needs_no_heavy_module(module: str) -> None:
     assert not loaded(f"import {module}") & HEAVY

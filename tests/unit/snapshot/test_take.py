@@ -6,6 +6,8 @@ import os
 import socket
 import subprocess
 import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -459,3 +461,20 @@ def test_home_and_slash_are_refused_but_not_a_project_below_a_home_under_git(roo
     put(home, "project/a.py")
     assert find_root(home / "project") == (home / "project", "")
     assert set(arrived(root, take(home / "project", cache=root.parent / "cache"))) == {b"a.py"}
+
+
+def test_threads_of_one_process_may_take_at_the_same_time(root: Path) -> None:
+    count = 8
+    for number in range(30):
+        put(root, f"file{number}", b"%d" % number)
+    start = threading.Barrier(count)
+
+    def one(_: int) -> str:
+        start.wait()
+        return snap(root).tree
+
+    with ThreadPoolExecutor(count) as pool:
+        for attempt in range(10):
+            put(root, "edited", b"%d" % attempt)
+            assert len(set(pool.map(one, range(count)))) == 1
+    assert contents(root)[b"edited"][1] == b"9"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from typing import Any
 
 import click
@@ -10,6 +11,9 @@ import click
 from afield.cli import context, show
 from afield.cli.follow import exit_status
 from afield.cli.verbs.ps import state
+from afield.errors import AfieldError
+from afield.sdk.client import Client
+from afield.sdk.said import said
 
 ENVIRONMENTS = {"none": "none: what the node has", "plain": "plain: the node's python3"}
 
@@ -29,7 +33,7 @@ def command(job: int | str, as_json: str | None) -> None:
     if as_json:
         show.as_json(view if context.fields(as_json) else {"schema": 1, "job": view}, context.fields(as_json))
         return
-    for key, value in _rows(view):
+    for key, value in _rows(view) + _progress(client, view):
         print(f"{show.paint(key.ljust(12), show.BOLD, sys.stdout)} {show.safe(value)}")
     for attempt in view["attempts"]:
         print(_attempt(attempt))
@@ -53,6 +57,23 @@ def _rows(view: dict[str, Any]) -> list[tuple[str, str]]:
     if view["exit_status"] is not None:
         rows.append(("exit", str(exit_status(view))))
     return rows
+
+
+def _progress(client: Client, view: dict[str, Any]) -> list[tuple[str, str]]:
+    """How far a running job says that it is; nothing where its node would have to be waited for."""
+    if view["phase"] != "running" or view["silent"]:
+        return []
+    try:
+        found = said(client, view["number"], "progress/0", 0)
+    except AfieldError:
+        return []
+    return [("progress", amount(found[-1]))] if found else []
+
+
+def amount(progress: Mapping[str, Any]) -> str:
+    """A word of progress as people read it."""
+    done, total = progress["done"], progress["total"]
+    return f"{done:g}" if not total else f"{done:g} of {total:g}, {done / total:.0%}"
 
 
 def _attempt(attempt: dict[str, Any]) -> str:

@@ -1,0 +1,27 @@
+"""The options of a job as keywords, for type checkers: the settings by name, and `big`. A test compares the lists."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TypedDict
+
+
+class Options(TypedDict, total=False):
+    """What `run`, `function` and `Executor` take; docs/reference/settings.md says what each means."""
+
+    node: str | Sequence[str]
+    request: str
+    gpus: int
+    time: str
+    policy: str
+    priority: int
+    name: str
+    environment: str
+    python: str
+    setup: str | Sequence[str]
+    preflight: str | Sequence[str]
+    env: Mapping[str, str | int] | Sequence[str]
+    merge: bool
+    end: str
+    grace: str
+    big: bool
