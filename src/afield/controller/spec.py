@@ -44,6 +44,7 @@ def spec(store: str, job: Job, attempt: Attempt, node: NodeName, nodes: Mapping[
             "key": environment.key,
             "python": environment.python,
             "files": list(environment.files),
+            "packages": list(environment.packages),
             "folder": "" if code is None else code.folder,
         },
         "stages": _stages(job),

@@ -20,7 +20,8 @@ FORMAT = "1"
 class Recipe:
     """What defines an environment. `files` are names in the tree, the defining one first.
 
-    `content` is what the key is made from; `python` is the version request, `label` what people see.
+    `content` is what the key is made from; `python` is the version request, `label` what people see; `packages` are
+    lines for the installer where no file has them.
     """
 
     kind: EnvironmentKind
@@ -28,6 +29,7 @@ class Recipe:
     content: tuple[bytes, ...] = ()
     python: str = ""
     label: str = ""
+    packages: tuple[str, ...] = ()
 
     def environment(self) -> Environment:
         """The environment, named by the hash of all this."""
@@ -36,7 +38,7 @@ class Recipe:
             digest.update(part.encode("utf-8", "surrogateescape") + b"\0")
         for data in self.content:
             digest.update(hashlib.sha256(data).digest())
-        return Environment(self.kind, digest.hexdigest()[:32], self.python, self.files)
+        return Environment(self.kind, digest.hexdigest()[:32], self.python, self.files, self.packages)
 
 
 @dataclass(frozen=True, slots=True)

@@ -39,13 +39,15 @@ class EnvironmentKind(StrEnum):
     PYPROJECT = "pyproject.toml"
     SCRIPT = "script"
     REQUIREMENTS = "requirements.txt"
+    IMPORTS = "imports"
 
 
 @dataclass(frozen=True, slots=True)
 class Environment:
     """Interpreter and packages, named by the hash of what defines them.
 
-    `files` are paths in the snapshot that define it; `python` is a version request such as "3.12" or "".
+    `files` are paths in the snapshot that define it; `python` is a version request such as "3.12" or "". `packages`
+    are the lines for the installer where the imports define it: nothing else remembers them.
     NONE leaves the node as it is; PLAIN is the node's own Python with nothing installed.
     """
 
@@ -53,6 +55,7 @@ class Environment:
     key: str = ""
     python: str = ""
     files: tuple[str, ...] = ()
+    packages: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -66,6 +66,7 @@ def argv(paths, spec):
         "kind": environment.get("kind"),
         "python": environment.get("python") or "",
         "files": list(environment.get("files") or ()),
+        "packages": list(environment.get("packages") or ()),
     }
     package = __name__.rpartition(".")[0]
     above = os.path.abspath(__file__)

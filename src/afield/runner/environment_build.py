@@ -157,9 +157,12 @@ def steps(job, uv):
         frozen = ["--frozen"] if len(files) > 1 else []
         argv = [uv, "sync", "--active", "--compile-bytecode", "--script", os.path.join(root, files[0])] + frozen + pick
         found.append((argv, home, {"VIRTUAL_ENV": place}))
-    elif files:
+    elif job["packages"] or files:
         argv = [uv, "pip", "install", "--no-editable", "--compile-bytecode", "--python", place + "/bin/python"]
-        found.append((argv + ["-r", os.path.join(root, files[0])], home, {}))
+        if job["packages"]:
+            found.append((argv + ["--"] + job["packages"], root, {}))
+        else:
+            found.append((argv + ["-r", os.path.join(root, files[0])], home, {}))
     return found
 
 
