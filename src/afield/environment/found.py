@@ -46,7 +46,9 @@ class Needs:
         if self.missing:
             names = " ".join(dict.fromkeys(probable_package(module) for module in self.missing))
             notes.append(f"so nothing is installed for the imports; name the packages in requirements.txt: {names}")
-        return (*notes, *self.perhaps.values())
+        if self.perhaps:
+            notes.append(f"not installed here, and perhaps not needed: {', '.join(sorted(self.perhaps))}")
+        return tuple(notes)
 
 
 def needs(tree: Tree, folder: str, begin: Entry, python: str, program: str = "") -> Needs:

@@ -60,12 +60,16 @@ class Environment:
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """What to run. `argv` keeps bytes that are not UTF-8 as surrogate escapes."""
+    """What to run. `argv` keeps bytes that are not UTF-8 as surrogate escapes.
+
+    `setup_content` is the hash of the files that the setup's command names: a setup is done again when they change.
+    """
 
     argv: tuple[str, ...]
     code: Code | None = None
     environment: Environment = field(default_factory=Environment)
     setup: tuple[str, ...] = ()
+    setup_content: str = ""
     preflight: tuple[str, ...] = ()
     variables: tuple[tuple[str, str], ...] = ()
     merge: bool = False
