@@ -35,7 +35,16 @@ def project(sandbox: Sandbox) -> Path:
     uv = ["uv", "--no-config", "--offline"]
     env = {**sandbox.env, "UV_PYTHON_DOWNLOADS": "never"}
     subprocess.run([*uv, "venv", "-q", root / ".venv"], check=True, env=env)
-    install = ["pip", "install", "-q", "--no-index", "--find-links", index, "--python", root / ".venv/bin/python"]
+    install: list[str | Path] = [
+        "pip",
+        "install",
+        "-q",
+        "--no-index",
+        "--find-links",
+        index,
+        "--python",
+        root / ".venv/bin/python",
+    ]
     subprocess.run([*uv, *install, "pear"], check=True, env=env)
     return root
 

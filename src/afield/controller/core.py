@@ -25,6 +25,7 @@ from afield.controller.results import Have, results
 from afield.controller.session import Session
 from afield.controller.submit import Intake, Submission
 from afield.controller.watch import Watch
+from afield.controller.ways import Ways
 from afield.errors import NotFound, StoreRefused
 from afield.model import event as ev
 from afield.model.attempt import Attempt, State
@@ -63,7 +64,7 @@ class Controller:
         self._nodes_changed = asyncio.Event()
         self._watch = Watch(mirror, self._heard, self._output)
         self.fleet = Fleet(store.id, self.world, backends, self)
-        launcher = Launcher(store.id, cache, self._watch, self.world)
+        launcher = Launcher(store.id, cache, self._watch, self.world, Ways(self._watch))
         self._effects = Effects(launcher, self.fleet.find, self.record, self._heard)
         hands = Hands(self.record, self._effects, self._watch, self.fleet, self._turned)
         self._loop = Loop(self.world, hands)

@@ -11,6 +11,7 @@ from typing import Any
 from afield.controller.session import Session
 from afield.controller.spec import spec
 from afield.controller.watch import Stage, Watch
+from afield.controller.ways import Ways
 from afield.environment import uv
 from afield.errors import SetupFailed
 from afield.model.attempt import Attempt
@@ -27,12 +28,13 @@ SENDS = 3
 
 @dataclass(frozen=True, slots=True)
 class Launcher:
-    """What a launch needs: the store's id, the cache with the shadow repositories, the watch, the world."""
+    """What a launch needs: the store's id, the cache with the shadow repositories, watch, world, ways to indexes."""
 
     store: str
     cache: Path
     watch: Watch
     world: World
+    ways: Ways
 
     async def launch(self, job: Job, attempt: Attempt, session: Session) -> dict[str, Any]:
         """Launch on one node and follow its run folder; gives the runner's answer.
@@ -44,6 +46,7 @@ class Launcher:
         if uv.needs_uv(job.task.environment):
             async with session.tools:
                 await uv.ensure(link, session.facts)
+        body["environment"]["way"] = await self._way(job, attempt, session, body)
         cursors = self.watch.cursors(attempt.id, session.name)
         began = time.monotonic()
         with points.around("controller.launch"):
@@ -63,6 +66,11 @@ class Launcher:
         if "facts" in reply:
             self.watch.answered(attempt.id, session.name, reply["facts"])
         return reply
+
+    async def _way(self, job: Job, attempt: Attempt, session: Session, body: dict[str, Any]) -> dict[str, str]:
+        if self.world.nodes[session.name].backend == "local":
+            return {}
+        return await self.ways.variables(attempt.id, job.task.environment, session, body)
 
     def _sent(self, job: Job, attempt: Attempt, link: Link, have: str | None) -> AbstractAsyncContextManager[None]:
         """Sends the code; until the block ends, no other launch puts another tree in its place."""

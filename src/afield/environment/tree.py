@@ -12,6 +12,7 @@ from typing import Any
 from afield.errors import UsageError
 from afield.model.task import Environment, EnvironmentKind
 
+_ADDRESS = re.compile(rb"https://(?:[^/\s@\"']*@)?([A-Za-z0-9.-]+)(?::(\d{1,5}))?")
 FORMAT = "1"
 """Grows when nodes build environments differently: the old ones are then left alone and new ones made."""
 
@@ -38,7 +39,8 @@ class Recipe:
             digest.update(part.encode("utf-8", "surrogateescape") + b"\0")
         for data in self.content:
             digest.update(hashlib.sha256(data).digest())
-        return Environment(self.kind, digest.hexdigest()[:32], self.python, self.files, self.packages)
+        hosts = hosts_in(b"\n".join(self.content))
+        return Environment(self.kind, digest.hexdigest()[:32], self.python, self.files, self.packages, hosts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +79,12 @@ class Tree:
         while names and names[-1]:
             names.append(posixpath.dirname(names[-1]))
         return names or [""]
+
+
+def hosts_in(data: bytes) -> tuple[str, ...]:
+    """The hosts of the https addresses in what defines an environment, as "name:port", sorted."""
+    found = {(name.decode("ascii").lower(), int(port or b"443")) for name, port in _ADDRESS.findall(data)}
+    return tuple(sorted(f"{name}:{port}" for name, port in found))
 
 
 def join(folder: str, name: str) -> str | None:

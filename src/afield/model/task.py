@@ -47,7 +47,8 @@ class Environment:
     """Interpreter and packages, named by the hash of what defines them.
 
     `files` are paths in the snapshot that define it; `python` is a version request such as "3.12" or "". `packages`
-    are the lines for the installer where the imports define it: nothing else remembers them.
+    are the lines for the installer where the imports define it: nothing else remembers them. `hosts` ("name:port") are
+    those that its definition names; a build through us may reach these and the indexes.
     NONE leaves the node as it is; PLAIN is the node's own Python with nothing installed.
     """
 
@@ -56,6 +57,7 @@ class Environment:
     python: str = ""
     files: tuple[str, ...] = ()
     packages: tuple[str, ...] = ()
+    hosts: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

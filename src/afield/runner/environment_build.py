@@ -184,6 +184,9 @@ def _run(argv, folder, variables, lock):
         raise Failed("look at the node: its uv cannot be started")
     tail = _relay(child.stderr)
     if child.wait():
+        no_way = os.environ.get("AFIELD_NO_WAY")
+        if no_way:
+            say("this node reaches no package index, and there is no way through your machine: " + no_way)
         raise Failed(_advice(tail))
 
 
