@@ -121,7 +121,7 @@ def test_packages_come_through_us_and_the_way_is_closed_afterwards(lonely: Lonel
     assert (done.returncode, done.stdout) == (0, b"1.0\n"), sandbox.story(done.stdout, done.stderr)
     assert any(".whl" in line for line in index.asked), index.asked
     wait_until(lambda: not listening(lonely.namespace), within_s=10, show=lambda: listening(lonely.namespace))
-    assert not list(sandbox.runtime.rglob("way-*"))
+    assert not list(sandbox.runtime.rglob("*.way-*"))
     before = len(index.asked)
     again = sandbox.afield("run", "-q", "-n", "box1", "train.py")
     assert again.stdout == b"1.0\n"

@@ -24,6 +24,7 @@ from afield.transport.link import Link
 
 log = logging.getLogger(__name__)
 
+_SUFFIX = ".way-"
 LOOK_S = 5.0
 """How long to wait for news of a build before its connection is looked at."""
 
@@ -36,6 +37,17 @@ class Ways:
     _reaching: dict[NodeName, Link] = field(default_factory=dict)
     _tasks: set[asyncio.Task[None]] = field(default_factory=set)
 
+    def __post_init__(self) -> None:
+        # One controller at a time has this door: what is there was left by one that was killed.
+        for left in _door().parent.glob(f"{_door().stem}{_SUFFIX}*"):
+            left.unlink(missing_ok=True)
+
+    async def close(self) -> None:
+        """Take all ways back."""
+        for task in list(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
     async def variables(
         self, attempt: AttemptId, environment: Environment, session: Session, spec: Mapping[str, Any]
     ) -> dict[str, str]:
@@ -46,11 +58,13 @@ class Ways:
         link = await session.link()
         if not environment.key or self._reaching.get(session.name) is link:
             return {}
-        known = await asyncio.to_thread(indexes.configured)
-        hosts = [found.rpartition(":")[::2] for found in hosts_in("\n".join(known[:1]).encode())]
-        asked, _ = await link.call("environment.ask", spec={"environment": spec["environment"]}, hosts=hosts)
+        question = {"environment": spec["environment"]}
+        asked, _ = await link.call("environment.ask", spec=question, hosts=[])
         if not asked["needed"]:
             return {}
+        known = await asyncio.to_thread(indexes.configured)
+        hosts = [found.rpartition(":")[::2] for found in hosts_in("\n".join(known[:1]).encode())]
+        asked, _ = await link.call("environment.ask", spec=question, hosts=hosts)
         if asked["own"] or asked["reach"]:
             self._reaching[session.name] = link
             return {}
@@ -61,7 +75,7 @@ class Ways:
     ) -> dict[str, str]:
         allowed = await asyncio.to_thread(indexes.allowed, known, environment.hosts, environment.packages)
         proxy = Proxy(allowed)
-        path = Path(Folders().runtime) / f"way-{secrets.token_hex(4)}"
+        path = _door().with_suffix(f"{_SUFFIX}{secrets.token_hex(4)}")
         await proxy.start(path)
         try:
             port = await session.lend(path)
@@ -96,3 +110,7 @@ class Ways:
             return False
         stage = facts.get("stages", {}).get("environment") or {}
         return stage.get("exit") is not None or verdict.verdict(facts) not in (verdict.ABSENT, verdict.PREPARING)
+
+
+def _door() -> Path:
+    return Path(Folders().socket)
