@@ -21,8 +21,8 @@ from typing import Any
 
 from afield.model.task import Task
 
-FORM = 2
-"""1 is every store from before forms were counted."""
+FORM = 3
+"""1 is every store from before forms were counted; 3 added packages and hosts of environments, content of setups."""
 
 Fields = dict[str, Any]
 
