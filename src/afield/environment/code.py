@@ -5,22 +5,13 @@ from __future__ import annotations
 import ast
 import warnings
 from collections.abc import Sequence
-from enum import IntEnum
 from typing import NamedTuple
+
+from afield.environment.tree import Weight
 
 _CALLS = ("import_module", "__import__")
 _GUARDS = ("suppress",)
 _CAUGHT = frozenset(("ImportError", "ModuleNotFoundError", "Exception", "BaseException"))
-
-
-class Weight(IntEnum):
-    """How sure it is that an import is carried out; a smaller number weighs more."""
-
-    NEEDED = 0
-    MAIN = 1
-    """Only in the file that is run, below its main guard."""
-    PERHAPS = 2
-    """In a function, under a condition, or where its failure is caught."""
 
 
 class Import(NamedTuple):

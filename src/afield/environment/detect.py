@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from afield.environment import found, project, requirements, script
+from afield.environment import project, requirements, script
 from afield.environment.tree import Recipe, Tree, join
 from afield.errors import UsageError
 from afield.model.task import Environment, EnvironmentKind
@@ -59,6 +59,8 @@ def detect(root: Path, folder: str, argv: Sequence[str], *, python: str = "", ch
         recipe = _ladder(tree, near, argv, python) if choice == AUTO else None
     notes: tuple[str, ...] = ()
     if recipe is None and choice in (AUTO, EnvironmentKind.IMPORTS):
+        from afield.environment import found  # noqa: PLC0415 10 ms that those with a file need not pay
+
         notes = _foreign(tree, near) if choice == AUTO else ()
         if not notes:
             recipe, notes = found.recipe(tree, near[0], argv, python)

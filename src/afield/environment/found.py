@@ -67,7 +67,7 @@ def recipe(tree: Tree, folder: str, argv: Sequence[str], python: str) -> tuple[R
     files = tuple(f"{place}/{name}".lstrip("/") for place in found.folders for name in _PROJECT_FILES)
     files = tuple(name for name in files if tree.has(name))
     lines = (*found.requirements, *(f"./{place}" for place in found.folders))
-    content = ("\n".join(lines).encode(), *(tree.data(name) for name in files))
+    content = ("\n".join(lines).encode("utf-8", "surrogateescape"), *(tree.data(name) for name in files))
     made = Recipe(EnvironmentKind.IMPORTS, files, content, python or found.python, _label(found))
     return replace(made, packages=lines), found.notes()
 

@@ -9,8 +9,6 @@ import hashlib
 import json
 import os
 import re
-import shutil
-import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -96,6 +94,8 @@ def active(root: str, folder: str) -> str:
         python = os.path.join(place, "bin", "python")
         if os.access(python, os.X_OK):
             return python
+    import shutil  # noqa: PLC0415 5 ms that those with an environment of their own need not pay
+
     return shutil.which("python3") or shutil.which("python") or ""
 
 
@@ -103,7 +103,7 @@ def installed(executable: str, cache: str = "") -> Installed:
     """What this Python has. One that does not answer has nothing."""
     if not executable:
         return Installed("", {})
-    name = hashlib.sha256(os.fsencode(executable)).hexdigest()[:16]
+    name = hashlib.sha256(os.fsencode(f"{executable}\0{os.environ.get('PYTHONPATH', '')}")).hexdigest()[:16]
     path = os.path.join(cache, f"python-{name}.json") if cache else ""
     known = load(path, _FORMAT)
     if known and known["marks"] == _marks(executable, known["answer"]["path"]):
@@ -128,6 +128,8 @@ def _marks(executable: str, folders: list[str]) -> list[list[Any]]:
 
 
 def _ask(executable: str) -> dict[str, Any] | None:
+    import subprocess  # noqa: PLC0415 5 ms, once for each Python
+
     try:
         # As text and from the root folder: no module of the project, and none of ours, may stand in for Python's own.
         argv = [executable, "-c", _PROGRAM.read_text()]

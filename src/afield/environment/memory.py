@@ -8,8 +8,6 @@ import os
 import time
 from typing import Any
 
-from afield.environment.code import imports
-
 Found = list[tuple[str, tuple[str, ...], int, int]]
 
 _FORMAT = 1
@@ -61,6 +59,8 @@ class Memory:
 
     @staticmethod
     def _parsed(source: bytes) -> Found | None:
+        from afield.environment.code import imports  # noqa: PLC0415 what was read before needs no parser
+
         try:
             return [(found.module, found.names, found.line, int(found.weight)) for found in imports(source)]
         except (SyntaxError, ValueError, RecursionError, MemoryError):

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import site
 import sys
 from collections.abc import Iterator
 from typing import Any
@@ -158,7 +159,9 @@ def main() -> None:
         for p in known
     ]
     version = f"{sys.version_info[0]}.{sys.version_info[1]}"
-    sys.stdout.write(json.dumps({"python": version, "path": folders, "packages": rows}) + "\n")
+    # The user's own folder counts as soon as somebody makes it.
+    watched = [*folders, site.getusersitepackages()]
+    sys.stdout.write(json.dumps({"python": version, "path": watched, "packages": rows}) + "\n")
 
 
 if __name__ == "__main__":

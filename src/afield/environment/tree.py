@@ -6,6 +6,7 @@ import hashlib
 import posixpath
 import re
 from dataclasses import dataclass
+from enum import IntEnum
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,16 @@ from afield.model.task import Environment, EnvironmentKind
 _ADDRESS = re.compile(rb"https://(?:[^/\s@\"']*@)?([A-Za-z0-9.-]+)(?::(\d{1,5}))?")
 FORMAT = "1"
 """Grows when nodes build environments differently: the old ones are then left alone and new ones made."""
+
+
+class Weight(IntEnum):
+    """How sure it is that an import is carried out; a smaller number weighs more."""
+
+    NEEDED = 0
+    MAIN = 1
+    """Only in the file that is run, below its main guard."""
+    PERHAPS = 2
+    """In a function, under a condition, or where its failure is caught."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,9 +14,8 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from afield.environment.code import Weight
 from afield.environment.memory import Memory
-from afield.environment.tree import join
+from afield.environment.tree import Weight, join
 
 _SUFFIXES = (".py", ".so", ".pyd")
 _MOST = 5000
@@ -153,7 +152,7 @@ class _Walk:
             here = posixpath.dirname(here)
             yield here
         for name in sorted(self.shelves.at("")):
-            if not name.startswith(".") and self.shelves.has_folder(name):
+            if not name.startswith(".") and self.shelves.at(name) and "pyvenv.cfg" not in self.shelves.at(name):
                 yield name
                 yield f"{name}/src"
 
@@ -171,11 +170,6 @@ class Shelves:
         if known is None:
             known = self._names[folder] = self._listed(os.path.join(self.root, folder))
         return known
-
-    def has_folder(self, name: str) -> bool:
-        """Whether this is a folder."""
-        above, _, last = name.rpartition("/")
-        return self.at(above).get(last, False)
 
     def is_regular(self, folders: Iterable[str], module: str) -> bool:
         """Whether one of the folders has the module's first part as a file or as a package with `__init__.py`."""

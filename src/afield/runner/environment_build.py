@@ -54,7 +54,8 @@ ADVICE = (
     ),
     (
         r"dns error|error sending request|Failed to fetch|Connection refused|timed out",
-        "let this node reach the package index: HTTPS_PROXY or UV_DEFAULT_INDEX in its environment",
+        "let this node reach the package index: HTTPS_PROXY or UV_DEFAULT_INDEX in its environment;"
+        " or use the packages that it has: --environment plain",
     ),
     (r"No solution found", "change the versions asked for; the lines above say which of them exclude each other"),
     (

@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 
 from afield.environment import installed, names
-from afield.environment.code import Weight, imports
+from afield.environment.code import imports
 from afield.environment.detect import Found, detect
 from afield.environment.memory import Memory
+from afield.environment.tree import Weight
 from afield.environment.walk import Entry, entry, walk
 from afield.errors import UsageError
 from afield.model.task import EnvironmentKind as Kind
@@ -189,6 +190,22 @@ def test_key_follows_the_versions_and_not_the_code(tmp_path: Path, python: Pytho
     python.add("numpy", "2.2.0")
     assert run(tmp_path).environment.packages == ("numpy==2.2.0",)
     assert run(tmp_path).environment.key != first
+
+
+def test_a_first_package_in_the_users_own_folder_is_seen(
+    tmp_path: Path, python: Python, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The folder may not be there when the Python is asked for the first time."""
+    monkeypatch.setenv("PYTHONUSERBASE", str(tmp_path / "own"))
+    config = python.folder / "pyvenv.cfg"
+    config.write_text(config.read_text().replace("false", "true"))
+    put(tmp_path, {"train.py": "import pear\n"})
+    assert run(tmp_path).environment.kind is Kind.PLAIN
+    site = tmp_path / f"own/lib/python{VERSION}/site-packages"
+    site.mkdir(parents=True)
+    python.add("pear", "1.0")
+    (python.site / "pear-1.0.dist-info").rename(site / "pear-1.0.dist-info")
+    assert run(tmp_path).environment.packages == ("pear==1.0",)
 
 
 def test_packages_that_share_a_name_are_told_apart(tmp_path: Path, python: Python) -> None:
