@@ -78,6 +78,17 @@ def test_it_finds_programs_packages_and_data_and_writes_one_file(sandbox: Sandbo
     assert sandbox.afield("config").returncode == 0
 
 
+def test_imports_that_no_file_names_are_told_and_written_nowhere(sandbox: Sandbox, project: Path) -> None:
+    (project / "requirements.txt").write_text("Pear_x\nfig>=1\n")
+    found = seen(sandbox, "--dry-run")
+    assert (found["environment"]["kind"], found["unnamed"]) == ("requirements.txt", ["pear==2.0"])
+    shown = sandbox.afield("init", "--dry-run").stdout.decode()
+    assert "no word of it in requirements.txt: pear==2.0" in shown
+    (project / "requirements.txt").write_text("# fruit\nPEAR[juice]>=1\n")
+    assert seen(sandbox, "--dry-run")["unnamed"] == []
+    assert (project / "requirements.txt").read_text() == "# fruit\nPEAR[juice]>=1\n"
+
+
 def test_it_never_overwrites_unless_told(sandbox: Sandbox, project: Path) -> None:
     (project / "afield.toml").write_text("gpus = 3\n")
     refused = sandbox.afield("init")

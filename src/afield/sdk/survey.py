@@ -12,7 +12,7 @@ from pathlib import Path
 from afield.config import load
 from afield.environment.detect import Found, detect
 from afield.environment.found import Needs, needs
-from afield.environment.tree import Tree, table
+from afield.environment.tree import Tree, normal, table
 from afield.environment.walk import Entry
 from afield.errors import UsageError
 from afield.folders import Folders
@@ -26,6 +26,7 @@ _FIRST = ("train.py", "main.py", "run.py", "app.py")
 _NO_PROGRAMS = re.compile(
     r"(?:^|/)(?:tests?|docs?|node_modules|build|dist|\..*)/|(?:^|/)(?:test_.*|conftest|setup|noxfile)\.py$"
 )
+_WORD = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _READ_BYTES = 512 * 1024
 _MOST_READ = 2000
 _DATA_NAMES = ("data", "datasets", "dataset", "checkpoints", "ckpt", "wandb", "models", "weights")
@@ -171,6 +172,16 @@ def packages(found: Survey) -> list[str]:
     if found.environment.environment.kind is EnvironmentKind.IMPORTS:
         return sorted(found.environment.environment.packages)
     return sorted(found.needs.requirements) if found.needs else []
+
+
+def unnamed(found: Survey) -> list[str]:
+    """The lines of `packages` for which the files that define the environment have no word."""
+    files = found.environment.environment.files
+    if not files:
+        return []
+    tree = Tree(found.root)
+    words = {normal(word) for name in files for word in _WORD.findall(tree.text(name))}
+    return [line for line in packages(found) if normal(line) not in words]
 
 
 def check_free(found: Survey, *, force: bool) -> None:

@@ -76,15 +76,16 @@ def _screen(found: Survey) -> None:
 
 
 def _imports(found: Survey) -> None:
-    """Packages that the code imports and that the file which defines the environment may lack."""
-    from afield.sdk.survey import packages
+    """Packages that the code imports and that the file which defines the environment does not name."""
+    from afield.sdk.survey import unnamed
 
-    if found.needs is None or found.environment.environment.kind.value in ("imports", "plain"):
-        return
-    lines = packages(found)
+    lines = unnamed(found)
     if lines:
         more = f" and {len(lines) - MOST_PACKAGES} more" if len(lines) > MOST_PACKAGES else ""
-        _row("imports", f"{', '.join(lines[:MOST_PACKAGES])}{more}")
+        sign = show.paint("! ", show.YELLOW, sys.stdout)
+        where = found.environment.environment.files[0]
+        text = f"imported, and no word of it in {where}: {', '.join(lines[:MOST_PACKAGES])}{more}"
+        _row("", sign + show.safe(text), safe=True)
 
 
 def _headed(head: str, items: Any) -> Any:
@@ -116,7 +117,7 @@ def _end(found: Survey, taken: Older | None, planned: str) -> None:
 
 
 def _data(found: Survey, taken: Older | None, content: str, dry_run: bool) -> dict[str, Any]:
-    from afield.sdk.survey import packages
+    from afield.sdk.survey import packages, unnamed
 
     return {
         "schema": 1,
@@ -129,6 +130,7 @@ def _data(found: Survey, taken: Older | None, content: str, dry_run: bool) -> di
         "environment": {"line": found.environment.line, "kind": str(found.environment.environment.kind)},
         "notes": list(found.environment.notes),
         "packages": packages(found),
+        "unnamed": unnamed(found),
         "missing": sorted(found.needs.missing) if found.needs else [],
         "data": [{"name": d.name, "bytes": d.bytes, "files": d.files, "sent": d.sent} for d in found.data],
         "taken": None
