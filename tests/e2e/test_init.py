@@ -94,7 +94,9 @@ def test_it_never_overwrites_unless_told(sandbox: Sandbox, project: Path) -> Non
     refused = sandbox.afield("init")
     assert (refused.returncode, (project / "afield.toml").read_text()) == (2, "gpus = 3\n")
     assert b"--force" in refused.stderr
-    assert sandbox.afield("init", "--dry-run").returncode == 0
+    planned = sandbox.afield("init", "--dry-run")
+    assert planned.returncode == 0
+    assert b"with --force only" in planned.stdout
     assert (project / "afield.toml").read_text() == "gpus = 3\n"
     assert sandbox.afield("init", "--force").returncode == 0
     assert "gpus = 3" not in (project / "afield.toml").read_text()

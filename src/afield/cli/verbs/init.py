@@ -106,7 +106,8 @@ def _taken(taken: Older) -> None:
 
 def _end(found: Survey, taken: Older | None, planned: str) -> None:
     if planned:
-        print(f"\nwould write {show.safe(str(found.root / 'afield.toml'))}:\n")
+        forced = f" with --force only, for {found.settings} has settings already" if found.settings else ""
+        print(f"\nwould write {show.safe(str(found.root / 'afield.toml'))}{forced}:\n")
         print(show.safe_lines(planned))
         return
     print(f"{show.paint('✓', show.GREEN, sys.stdout)} wrote {show.safe(str(found.root / 'afield.toml'))}")
