@@ -256,3 +256,30 @@ def test_two_stores_do_not_share_a_folder(sandbox: Sandbox):
 
     asyncio.run(both())
     assert sorted(path.name for path in (sandbox.home / ".afield" / "s").iterdir()) == ["one", "two"]
+
+
+async def test_a_socket_of_ours_is_lent_and_taken_back(way, link, tmp_path):
+    async def answer(reader, writer):
+        writer.write(b"from here")
+        writer.close()
+
+    path = tmp_path / "s"
+    server = await asyncio.start_unix_server(answer, path)
+    if way.transport.name == "local":
+        with pytest.raises(Unreachable) as caught:
+            await way.transport.lend(path)
+        assert caught.value.code == "no-forward"
+        return
+    port = await way.transport.lend(path)
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    assert await reader.read() == b"from here"
+    writer.close()
+    await way.transport.take_back(path)
+    with pytest.raises(OSError, match=r"refused|Connect call failed"):
+        await asyncio.open_connection("127.0.0.1", port)
+    with pytest.raises(Unreachable):
+        await way.transport.take_back(path)
+    server.close()
+    await link.close()
+    with pytest.raises(Unreachable):
+        await way.transport.lend(path)

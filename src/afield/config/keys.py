@@ -36,7 +36,7 @@ KEYS = (
     Key("policy", Kind.TEXT, "After a fault.", ("pass", "resume", "rerun", "reapply", "pre")),
     Key("priority", Kind.NUMBER, "Higher goes first."),
     Key("name", Kind.TEXT, "A name for people."),
-    Key("environment", Kind.TEXT, "auto, none, plain, or the file that defines the packages."),
+    Key("environment", Kind.TEXT, "auto, none, plain, imports, or the file that defines the packages."),
     Key("python", Kind.TEXT, "Python version, such as 3.12."),
     Key("setup", Kind.COMMAND, "Run once per node and content."),
     Key("preflight", Kind.COMMAND, "Run before every attempt; its failure ends it."),

@@ -27,6 +27,7 @@ from afield.controller.loop import Hands, Loop
 from afield.controller.session import Session
 from afield.controller.submit import Intake, Submission
 from afield.controller.watch import Watch
+from afield.controller.ways import Ways
 from afield.errors import NotFound, StoreRefused
 from afield.model import event as ev
 from afield.model.attempt import Attempt, State
@@ -69,7 +70,7 @@ class Controller:
         self.fleet = Fleet(store.id, self.world, backends, self, ports)
         self.data = Data(self.fleet, self._find)
         keeps = Keeps(mirror.beside("keep"), self._find, self.fleet.find)
-        launcher = Launcher(store.id, cache, self._watch, self.world, ports.clock, keeps)
+        launcher = Launcher(store.id, cache, self._watch, self.world, ports.clock, keeps, Ways(self._watch))
         self._effects = Effects(launcher, self.fleet.find, self.record, self._heard)
         self._homing = Homing(mirror.beside("home"), self.world, self.fleet.find, keeps)
         self._homing.wake = self._wake

@@ -88,6 +88,7 @@ class Effects:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        await self._launcher.ways.close()
 
     def _start(self, key: Key, work: Coroutine[Any, Any, None], delay: float = 0.0) -> None:
         async def run() -> None:

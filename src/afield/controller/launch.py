@@ -12,6 +12,7 @@ from afield.controller.keeps import Keeps
 from afield.controller.session import Session
 from afield.controller.spec import spec
 from afield.controller.watch import Stage, Watch
+from afield.controller.ways import Ways
 from afield.environment import uv
 from afield.errors import SetupFailed
 from afield.model.attempt import Attempt
@@ -29,7 +30,7 @@ SENDS = 3
 
 @dataclass(frozen=True, slots=True)
 class Launcher:
-    """What a launch needs: the store's id, the cache with the shadow repositories, the watch, the world, the clock."""
+    """What a launch needs: the store's id, the cache with the shadow repositories, and who does its parts."""
 
     store: str
     cache: Path
@@ -37,6 +38,7 @@ class Launcher:
     world: World
     clock: Clock
     keeps: Keeps
+    ways: Ways
 
     async def launch(self, job: Job, attempt: Attempt, session: Session) -> dict[str, Any]:
         """Launch on one node and follow its run folder; gives the runner's answer.
@@ -50,6 +52,7 @@ class Launcher:
                 await uv.ensure(link, session.facts)
         await self.keeps.give(job, attempt, session)
         await self._attach(job, attempt, link)
+        body["environment"]["way"] = await self._way(job, attempt, session, body)
         cursors = self.watch.cursors(attempt.id, session.name)
         began = self.clock.mono()
         with points.around("controller.launch"):
@@ -80,6 +83,11 @@ class Launcher:
                 last = offset + len(piece) == len(data)
                 place: dict[str, Any] = {"attempt": str(attempt.id), "name": file.name, "offset": offset}
                 await link.call("attach", piece, **place, total=len(data), last=last)
+
+    async def _way(self, job: Job, attempt: Attempt, session: Session, body: dict[str, Any]) -> dict[str, str]:
+        if self.world.nodes[session.name].backend == "local":
+            return {}
+        return await self.ways.variables(attempt.id, job.task.environment, session, body)
 
     def _sent(self, job: Job, attempt: Attempt, link: Link, have: str | None) -> AbstractAsyncContextManager[None]:
         """Sends the code; until the block ends, no other launch puts another tree in its place."""

@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any, Protocol
 
 from afield.errors import AfieldError, StoreRefused, Unreachable
@@ -123,6 +124,14 @@ class Session:
     async def call(self, do: str, data: bytes = b"", **fields: Any) -> tuple[dict[str, Any], bytes]:
         """One request on the open link, waiting for the link. Raises what the node or the link says."""
         return await (await self.link()).call(do, data, **fields)
+
+    async def lend(self, path: Path) -> int:
+        """A port on the node's loopback that leads to a Unix socket of ours. Raises Unreachable."""
+        return await self._transport().lend(path)
+
+    async def take_back(self, path: Path) -> None:
+        """End what `lend` began. Raises Unreachable."""
+        await self._transport().take_back(path)
 
     async def probe(self) -> dict[str, Any]:
         """Ask the node for its facts and record them."""

@@ -44,6 +44,7 @@ def spec(store: str, job: Job, attempt: Attempt, node: NodeName, nodes: Mapping[
             "key": environment.key,
             "python": environment.python,
             "files": list(environment.files),
+            "packages": list(environment.packages),
             "folder": "" if code is None else code.folder,
         },
         "stages": _stages(job),
@@ -65,9 +66,17 @@ def _stages(job: Job) -> list[dict[str, Any]]:
         if argv:
             key = ""
             if name == "setup":
-                key = hashlib.sha256("\0".join(argv).encode("utf-8", "surrogateescape")).hexdigest()[:16]
+                key = _setup_key(job)
             stages.append({"name": name, "argv": list(argv), "key": key})
     return stages
+
+
+def _setup_key(job: Job) -> str:
+    """What a setup depends on: its words, the files that they name, the place they run in, the environment."""
+    task = job.task
+    place = (task.code.workspace, task.code.folder) if task.code is not None else ("", "")
+    parts = (*task.setup, "", task.setup_content, task.environment.key, *place)
+    return hashlib.sha256("\0".join(parts).encode("utf-8", "surrogateescape")).hexdigest()[:16]
 
 
 def _process(job: Job, attempt: Attempt, placement: Placement, shared: Mapping[str, str]) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -36,6 +37,7 @@ class Tracker:
     known: dict[NodeName, Facts] = field(default_factory=dict)
     stages: list[Stage] = field(default_factory=list)
     begun: dict[str, float] = field(default_factory=dict)
+    changed: asyncio.Event = field(default_factory=asyncio.Event)
     broken: str = ""
     """Why code or tools could not be brought to a node; the attempt ends as setup_failed once no node holds it."""
 
@@ -63,9 +65,24 @@ class Watch:
         """The tracker of an attempt, made when first asked for."""
         return self._trackers.setdefault(attempt, Tracker())
 
+    def follows(self, attempt: AttemptId) -> bool:
+        """Whether something is known of an attempt."""
+        return attempt in self._trackers
+
+    async def news(self, attempt: AttemptId, within_s: float) -> None:
+        """Returns when a node has told something new of an attempt, or after a time."""
+        changed = self.tracker(attempt).changed
+        changed.clear()
+        try:
+            await asyncio.wait_for(changed.wait(), within_s)
+        except TimeoutError:
+            return
+
     def forget(self, attempt: AttemptId) -> None:
         """Drop what is known of an attempt whose end is acknowledged."""
-        self._trackers.pop(attempt, None)
+        gone = self._trackers.pop(attempt, None)
+        if gone is not None:
+            gone.changed.set()
 
     def pushed(self, node: NodeName, head: Mapping[str, Any], data: bytes) -> None:
         """Take in one push of a node. Raises StoreRefused; the folder is to be followed again from its cursors then."""
@@ -96,6 +113,7 @@ class Watch:
         """Take in what a node says of its run folder."""
         tracker = self.tracker(attempt)
         tracker.known[node] = facts
+        tracker.changed.set()
         self._tell_stages(tracker, facts)
         self._changed(attempt)
 

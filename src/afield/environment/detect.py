@@ -2,14 +2,14 @@
 
 Nearest folder first (the command's, then those above it up to the workspace's root), and in each: `uv.lock`,
 `pyproject.toml`, the header of the script (in the command's own folder only), `requirements.txt`. When none is there
-nothing is needed. The imports in the code would be the rung before that.
+the imports in the code say what is needed (`found`), and without any nothing is.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from afield.environment import project, requirements, script
@@ -21,21 +21,23 @@ AUTO = "auto"
 _VERSION_FILE = ".python-version"
 _REQUEST = re.compile(r"(?![-\s])[\w@.,<>=!~*+/ -]+")
 _VERSION = re.compile(r"(?:(?:cpython|pypy|python)[-@]?)?\d+(?:\.\d+)*\S*")
+_FOREIGN = {"environment.yml": "conda", "environment.yaml": "conda", "pixi.toml": "pixi", "Pipfile": "pipenv"}
 _PYTHON = re.compile(r"python(?:\d+(?:\.\d+)*)?")
 
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """An environment and the words for its line on the terminal, such as "uv.lock, python 3.12"."""
+    """An environment, the words for its line on the terminal, such as "uv.lock, python 3.12", and notes beside it."""
 
     environment: Environment
     line: str
+    notes: tuple[str, ...] = ()
 
 
 def detect(root: Path, folder: str, argv: Sequence[str], *, python: str = "", choice: str = AUTO) -> Found:
     """What the command needs. `folder` is its place below `root`; `python` a version request.
 
-    `choice` is "auto", "none" (leave the node as it is), "plain" (its own Python), or a file: `uv.lock`,
+    `choice` is "auto", "none" (leave the node as it is), "plain" (its own Python), "imports", or a file: `uv.lock`,
     `pyproject.toml`, a requirements file, a script with a header; looked for in `folder`, then in `root`.
     Raises UsageError for a file that is bad (with the line) or missing.
     """
@@ -51,26 +53,49 @@ def detect(root: Path, folder: str, argv: Sequence[str], *, python: str = "", ch
             )
         return Found(Environment(), "none")
     python = python or _pinned(tree, near)
-    if choice not in (AUTO, EnvironmentKind.PLAIN):
+    if choice not in (AUTO, EnvironmentKind.PLAIN, EnvironmentKind.IMPORTS):
         recipe: Recipe | None = _chosen(tree, near, choice, python)
     else:
         recipe = _ladder(tree, near, argv, python) if choice == AUTO else None
+    notes: tuple[str, ...] = ()
+    if recipe is None and choice in (AUTO, EnvironmentKind.IMPORTS):
+        from afield.environment import found  # noqa: PLC0415 10 ms that those with a file need not pay
+
+        notes = _foreign(tree, near) if choice == AUTO else ()
+        if not notes:
+            recipe, notes = found.recipe(tree, near[0], argv, python)
+    if recipe is None and choice == EnvironmentKind.IMPORTS and notes:
+        raise UsageError("--environment imports: not all of them can be had", why="\n".join(notes))
     if recipe is None:
-        return _nothing(argv, python, plain=choice == EnvironmentKind.PLAIN)
+        return replace(_nothing(argv, python, plain=choice == EnvironmentKind.PLAIN), notes=notes)
     shown = recipe.python or project.wants(tree, recipe)
-    return Found(recipe.environment(), f"{recipe.label}, python {shown}" if shown else recipe.label)
+    return Found(recipe.environment(), f"{recipe.label}, python {shown}" if shown else recipe.label, notes)
+
+
+def _foreign(tree: Tree, near: list[str]) -> tuple[str, ...]:
+    """A word about files of other tools, which define the project and which nothing of ours reads."""
+    for place in near:
+        for name, tool in _FOREIGN.items():
+            name = f"{place}/{name}".lstrip("/")
+            if tree.has(name):
+                return (
+                    f"{name} is for {tool}, which afield does not run: nothing is installed",
+                    f"so use what {tool} made on the node (--environment none), or --environment imports, or list the"
+                    " packages in requirements.txt",
+                )
+    return ()
 
 
 def _ladder(tree: Tree, near: list[str], argv: Sequence[str], python: str) -> Recipe | None:
     for place in near:
-        found = project.at(tree, place, python)
-        if found is None and place == near[0]:
-            found = _script(tree, place, argv, python)
+        recipe = project.at(tree, place, python)
+        if recipe is None and place == near[0]:
+            recipe = _script(tree, place, argv, python)
         name = f"{place}/requirements.txt".lstrip("/")
-        if found is None and tree.has(name):
-            found = requirements.recipe(tree, name, python)
-        if found is not None:
-            return found
+        if recipe is None and tree.has(name):
+            recipe = requirements.recipe(tree, name, python)
+        if recipe is not None:
+            return recipe
     return None
 
 
@@ -83,7 +108,7 @@ def _script(tree: Tree, folder: str, argv: Sequence[str], python: str) -> Recipe
 
 
 def _chosen(tree: Tree, near: list[str], choice: str, python: str) -> Recipe:
-    name = next((found for place in near if (found := join(place, choice)) and tree.has(found)), None)
+    name = next((name for place in near if (name := join(place, choice)) and tree.has(name)), None)
     if name is None:
         raise UsageError(
             f"--environment {choice}: there is no such file in the workspace",

@@ -6,21 +6,34 @@ import hashlib
 import posixpath
 import re
 from dataclasses import dataclass
+from enum import IntEnum
 from pathlib import Path
 from typing import Any
 
 from afield.errors import UsageError
 from afield.model.task import Environment, EnvironmentKind
 
+_ADDRESS = re.compile(rb"https://(?:[^/\s@\"']*@)?([A-Za-z0-9.-]+)(?::(\d{1,5}))?")
 FORMAT = "1"
 """Grows when nodes build environments differently: the old ones are then left alone and new ones made."""
+
+
+class Weight(IntEnum):
+    """How sure it is that an import is carried out; a smaller number weighs more."""
+
+    NEEDED = 0
+    MAIN = 1
+    """Only in the file that is run, below its main guard."""
+    PERHAPS = 2
+    """In a function, under a condition, or where its failure is caught."""
 
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
     """What defines an environment. `files` are names in the tree, the defining one first.
 
-    `content` is what the key is made from; `python` is the version request, `label` what people see.
+    `content` is what the key is made from; `python` is the version request, `label` what people see; `packages` are
+    lines for the installer where no file has them.
     """
 
     kind: EnvironmentKind
@@ -28,6 +41,7 @@ class Recipe:
     content: tuple[bytes, ...] = ()
     python: str = ""
     label: str = ""
+    packages: tuple[str, ...] = ()
 
     def environment(self) -> Environment:
         """The environment, named by the hash of all this."""
@@ -36,7 +50,8 @@ class Recipe:
             digest.update(part.encode("utf-8", "surrogateescape") + b"\0")
         for data in self.content:
             digest.update(hashlib.sha256(data).digest())
-        return Environment(self.kind, digest.hexdigest()[:32], self.python, self.files)
+        hosts = hosts_in(b"\n".join(self.content))
+        return Environment(self.kind, digest.hexdigest()[:32], self.python, self.files, self.packages, hosts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +90,12 @@ class Tree:
         while names and names[-1]:
             names.append(posixpath.dirname(names[-1]))
         return names or [""]
+
+
+def hosts_in(data: bytes) -> tuple[str, ...]:
+    """The hosts of the https addresses in what defines an environment, as "name:port", sorted."""
+    found = {(name.decode("ascii").lower(), int(port or b"443")) for name, port in _ADDRESS.findall(data)}
+    return tuple(sorted(f"{name}:{port}" for name, port in found))
 
 
 def join(folder: str, name: str) -> str | None:

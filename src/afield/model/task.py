@@ -39,13 +39,16 @@ class EnvironmentKind(StrEnum):
     PYPROJECT = "pyproject.toml"
     SCRIPT = "script"
     REQUIREMENTS = "requirements.txt"
+    IMPORTS = "imports"
 
 
 @dataclass(frozen=True, slots=True)
 class Environment:
     """Interpreter and packages, named by the hash of what defines them.
 
-    `files` are paths in the snapshot that define it; `python` is a version request such as "3.12" or "".
+    `files` are paths in the snapshot that define it; `python` is a version request such as "3.12" or "". `packages`
+    are the lines for the installer where the imports define it: nothing else remembers them. `hosts` ("name:port") are
+    those that its definition names; a build through us may reach these and the indexes.
     NONE leaves the node as it is; PLAIN is the node's own Python with nothing installed.
     """
 
@@ -53,6 +56,8 @@ class Environment:
     key: str = ""
     python: str = ""
     files: tuple[str, ...] = ()
+    packages: tuple[str, ...] = ()
+    hosts: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,12 +71,16 @@ class Attached:
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """What to run. `argv` keeps bytes that are not UTF-8 as surrogate escapes; `attached` lies in `JOB_DIR/call`."""
+    """What to run. `argv` keeps bytes that are not UTF-8 as surrogate escapes; `attached` lies in `JOB_DIR/call`.
+
+    `setup_content` is the hash of the files that the setup's command names: a setup is done again when they change.
+    """
 
     argv: tuple[str, ...]
     code: Code | None = None
     environment: Environment = field(default_factory=Environment)
     setup: tuple[str, ...] = ()
+    setup_content: str = ""
     preflight: tuple[str, ...] = ()
     variables: tuple[tuple[str, str], ...] = ()
     collects: tuple[str, ...] = ()

@@ -19,6 +19,9 @@ BARE = ("none", "plain")
 NEEDS_UV = 93
 """The exit status of a build on a node without a uv that is new enough."""
 MINIMUM_UV = (0, 12)
+REACH_S = 3.0
+WAY = ("HTTPS_PROXY", "UV_DEFAULT_INDEX", "AFIELD_NO_WAY")
+"""What the controller may give to a build on a node that reaches no index: a way through it, or why there is none."""
 _PROGRAM = (
     "import sys; sys.path.insert(0, sys.argv[1]); from %s import environment_build as b; sys.exit(b.main(sys.argv[2]))"
 )
@@ -66,12 +69,51 @@ def argv(paths, spec):
         "kind": environment.get("kind"),
         "python": environment.get("python") or "",
         "files": list(environment.get("files") or ()),
+        "packages": list(environment.get("packages") or ()),
     }
     package = __name__.rpartition(".")[0]
     above = os.path.abspath(__file__)
     for _ in range(package.count(".") + 2):
         above = os.path.dirname(above)
-    return [sys.executable, "-I", "-S", "-c", _PROGRAM % package, above, json.dumps(job)], _passed_on()
+    variables = dict(_passed_on())
+    variables.update((k, v) for k, v in (environment.get("way") or {}).items() if k in WAY)
+    return [sys.executable, "-I", "-S", "-c", _PROGRAM % package, above, json.dumps(job)], variables
+
+
+def ask(paths, spec, hosts):
+    """What decides whether a build here needs a way to the indexes: is there anything to build, and who is reached.
+
+    `own` says that this account has settings of its own, a proxy or an index, which are left alone.
+    """
+    if not needed(paths, spec):
+        return {"needed": False, "own": False, "reach": False}
+    return {"needed": True, "own": _own_index(), "reach": any(_reached(host, int(port)) for host, port in hosts)}
+
+
+def _own_index():
+    names = ("UV_DEFAULT_INDEX", "UV_INDEX", "UV_FIND_LINKS", "UV_OFFLINE", "UV_NO_INDEX")
+    if any(k in names or k.lower() in ("https_proxy", "all_proxy") for k in os.environ):
+        return True
+    home = os.environ.get("XDG_CONFIG_HOME") or os.path.expanduser("~/.config")
+    for place in (home + "/uv/uv.toml", "/etc/uv/uv.toml"):
+        try:
+            with open(place) as file:
+                text = file.read()
+        except (OSError, ValueError):
+            continue
+        if any(word in text for word in ("index", "find-links", "offline", "https-proxy")):
+            return True
+    return False
+
+
+def _reached(host, port):
+    import socket  # few nodes are asked, and once each
+
+    try:
+        socket.create_connection((host, port), REACH_S).close()
+    except OSError:
+        return False
+    return True
 
 
 def python(paths, spec):

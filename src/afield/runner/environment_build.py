@@ -54,7 +54,8 @@ ADVICE = (
     ),
     (
         r"dns error|error sending request|Failed to fetch|Connection refused|timed out",
-        "let this node reach the package index: HTTPS_PROXY or UV_DEFAULT_INDEX in its environment",
+        "let this node reach the package index: HTTPS_PROXY or UV_DEFAULT_INDEX in its environment;"
+        " or use the packages that it has: --environment plain",
     ),
     (r"No solution found", "change the versions asked for; the lines above say which of them exclude each other"),
     (
@@ -157,9 +158,12 @@ def steps(job, uv):
         frozen = ["--frozen"] if len(files) > 1 else []
         argv = [uv, "sync", "--active", "--compile-bytecode", "--script", os.path.join(root, files[0])] + frozen + pick
         found.append((argv, home, {"VIRTUAL_ENV": place}))
-    elif files:
+    elif job["packages"] or files:
         argv = [uv, "pip", "install", "--no-editable", "--compile-bytecode", "--python", place + "/bin/python"]
-        found.append((argv + ["-r", os.path.join(root, files[0])], home, {}))
+        if job["packages"]:
+            found.append((argv + ["--"] + job["packages"], root, {}))
+        else:
+            found.append((argv + ["-r", os.path.join(root, files[0])], home, {}))
     return found
 
 
@@ -181,6 +185,9 @@ def _run(argv, folder, variables, lock):
         raise Failed("look at the node: its uv cannot be started")
     tail = _relay(child.stderr)
     if child.wait():
+        no_way = os.environ.get("AFIELD_NO_WAY")
+        if no_way:
+            say("this node reaches no package index, and there is no way through your machine: " + no_way)
         raise Failed(_advice(tail))
 
 

@@ -232,6 +232,12 @@ def _asking(paths):
 _keeper = []  # a clerk's connection; a request over one that broke makes a new one
 
 
+def _ask_environment(paths, head):
+    from . import environment
+
+    return environment.ask(paths, head["spec"], head["hosts"])
+
+
 def _seal(paths, head):
     reason = head.get("reason") or "sealed by the controller"
     return {"facts": perform(folder.seal(paths, head["attempt"], reason, head.get("by") or "controller"))}
@@ -336,6 +342,7 @@ def _line(path):
 SLOW = {
     "probe": _one(_probe),
     "launch": _one(_launch),
+    "environment.ask": _one(_ask_environment),
     "seal": _one(_seal),
     "go": _one(_go),
     "stop": _one(_stop),

@@ -21,6 +21,8 @@ class Options(TypedDict, total=False):
     setup: str | Sequence[str]
     preflight: str | Sequence[str]
     env: Mapping[str, str | int] | Sequence[str]
+    outputs: str | Sequence[str]
+    continues: int
     merge: bool
     end: str
     grace: str

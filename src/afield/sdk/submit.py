@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import hashlib
 import os
 import shlex
 from collections.abc import Mapping, Sequence
@@ -28,11 +29,15 @@ BIG = "big"
 
 @dataclass(frozen=True, slots=True)
 class Built:
-    """A submission as `Client.submit` takes it; `texts` says what is sent and built, `left_out` what is not sent."""
+    """A submission as `Client.submit` takes it; `texts` says what is sent and built, `left_out` what is not sent.
+
+    `notes` is what a person should know about the packages before the program fails on it.
+    """
 
     body: dict[str, Any]
     texts: dict[str, str]
     left_out: tuple[str, ...]
+    notes: tuple[str, ...] = ()
 
 
 def build(argv: Sequence[str], options: Mapping[str, Any], folder: str | Path | None = None) -> Built:
@@ -59,7 +64,7 @@ def build_all(
         task = {**shared["task"], "argv": _words(argv, environment), "environment": asdict(environment.environment)}
         body = {**shared, "key": submit_key(), "task": task}
         texts = {"sync": _code_line(snapshot), "env": environment.line}
-        built.append(Built(body, texts, tuple(_left_out(snapshot))))
+        built.append(Built(body, texts, tuple(_left_out(snapshot)), environment.notes))
     return built
 
 
@@ -89,6 +94,7 @@ def describe() -> list[str]:
         f"workspace {root}" + (f", here {place}" if place else ""),
         _code_line(snapshot) + (f"; largest: {largest}" if largest else ""),
         f"env: {found.line}",
+        *found.notes,
         *_left_out(snapshot),
     ]
 
@@ -120,6 +126,7 @@ def common(settings: Settings, snapshot: Snapshot) -> dict[str, Any]:
         argv=(),
         code=code,
         setup=settings.setup,
+        setup_content=_named_files(settings.setup, Path(snapshot.root, snapshot.folder)),
         preflight=settings.preflight,
         variables=tuple(settings.env.items()),
         collects=settings.outputs,
@@ -137,6 +144,21 @@ def common(settings: Settings, snapshot: Snapshot) -> dict[str, Any]:
         "priority": settings.priority,
         "nodes": list(settings.node),
     }
+
+
+def _named_files(argv: Sequence[str], here: Path) -> str:
+    """The hash of the files here that a setup's command names; "" when it names none."""
+    words = list(argv)
+    if words[:2] == ["/bin/sh", "-c"]:
+        try:
+            words = shlex.split(words[2], comments=True)
+        except ValueError:
+            words = words[2].split()
+    digest = hashlib.sha256()
+    files = [word for word in words if not os.path.isabs(word) and (here / word).is_file()]
+    for word in files:
+        digest.update(hashlib.sha256((here / word).read_bytes()).digest())
+    return digest.hexdigest()[:16] if files else ""
 
 
 def _words(argv: Sequence[str], found: Found) -> list[str]:

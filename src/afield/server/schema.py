@@ -191,6 +191,7 @@ class JobView(TypedDict):
     outcome: str | None
     snapshot: SnapshotView | None
     environment: str
+    packages: list[str]
     attempts: list[AttemptView]
     silent: dict[str, float]
     coming: bool

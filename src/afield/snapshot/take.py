@@ -108,6 +108,30 @@ def take(root: Path, *, cache: Path, folder: str = "", big: bool = False) -> Sna
     )
 
 
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What a snapshot would hold, without reading a file: `names` with their sizes, `commit`, and what is left out."""
+
+    names: dict[str, int]
+    commit: str
+    skipped: Skipped
+
+    @property
+    def largest(self) -> tuple[tuple[str, int], ...]:
+        """The five largest files, as (name, bytes)."""
+        return largest({os.fsencode(name): size for name, size in self.names.items()})
+
+
+def look(root: Path, *, cache: Path) -> Look:
+    """What `take` would take now. Raises UsageError as it does, but for sizes and contents."""
+    top = os.fsencode(os.path.realpath(root))
+    lister = Lister(top, Objects(cache, workspace_of(os.fsdecode(top))).path)
+    listing = lister.listing(None)
+    seen = zip(listing.names, _stats(top, listing.names, {}), strict=True)
+    sizes = {os.fsdecode(name): found[3] for name, found in seen if found not in (GONE, HIDDEN)}
+    return Look(sizes, lister.commit(), listing.skipped)
+
+
 def check_size(sizes: dict[bytes, int], *, first: bool) -> None:
     """Raises UsageError `big` when files of these sizes are more than one sends without asking."""
     total = sum(sizes.values())

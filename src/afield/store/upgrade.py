@@ -22,7 +22,7 @@ from typing import Any
 from afield.model.task import Task
 
 FORM = 3
-"""1 is every store from before forms were counted; 3 has tasks with collected outputs and attached files."""
+"""1 is every store from before forms were counted; 3 has what tasks collect, attach, found as imports and set up."""
 
 Fields = dict[str, Any]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Mapping
+from pathlib import Path
 
 from afield.errors import AfieldError, Unreachable
 from afield.transport import command
@@ -25,6 +26,13 @@ class Local:
         """A link to this machine's runner. Raises Unreachable, for instance when the home folder cannot be written."""
         carrier = Carrier(command.local_argv(sys.executable or "python3"), self._environment)
         return await start("this machine", store, carrier, _explain)
+
+    async def lend(self, path: Path) -> int:
+        """Nothing is lent to where it is already. Raises Unreachable."""
+        raise Unreachable("this machine reaches what it reaches", why=f"{path} is on it", code="no-forward")
+
+    async def take_back(self, path: Path) -> None:
+        """Nothing was lent."""
 
     def shell_argv(self) -> list[str]:
         """A login shell."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Protocol
 
 from afield.transport.link import Link
@@ -14,6 +15,12 @@ class Transport(Protocol):
 
     async def open(self, store: str) -> Link:
         """A link to the node's runner for this store. Raises Unreachable with a code that says what would help."""
+
+    async def lend(self, path: Path) -> int:
+        """Lets the node reach a Unix socket of ours by a port on its own loopback; the port. Raises Unreachable."""
+
+    async def take_back(self, path: Path) -> None:
+        """Ends what `lend` began. Raises Unreachable."""
 
     def shell_argv(self) -> list[str]:
         """The command that gives a terminal on the node; runs in the user's own terminal."""

@@ -13,7 +13,7 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from afield.errors import UsageError
+from afield.errors import Unreachable, UsageError
 from afield.transport import reap, refusal
 from afield.transport.carrier import Carrier
 from afield.transport.command import COMMAND
@@ -23,6 +23,7 @@ from afield.transport.start import start
 # ssh binds "PATH.16 random characters" first; the kernel takes 107 bytes.
 _PATH_LIMIT = 90
 _PLAIN = re.compile(r"([A-Za-z0-9._-]+@)?[A-Za-z0-9._-]+")
+_ORDER_S = 20.0
 _ALWAYS = (
     *("-o", "ForwardAgent=no", "-o", "ForwardX11=no", "-o", "ClearAllForwardings=yes", "-o", "PermitLocalCommand=no"),
     *("-o", "RemoteCommand=none", "-o", "ServerAliveInterval=10", "-o", "ServerAliveCountMax=3"),
@@ -95,6 +96,38 @@ class Ssh:
         quiet = asyncio.subprocess.DEVNULL
         process = await asyncio.create_subprocess_exec(*argv, stdin=quiet, stdout=quiet, stderr=quiet)
         return await process.wait() == 0
+
+    async def lend(self, path: Path) -> int:
+        """A port of the host's loopback, chosen by it, over the open connection. Raises Unreachable `no-forward`."""
+        said = await self._ask_master("forward", f"127.0.0.1:0:{path}")
+        if not said.isdigit():
+            raise Unreachable(f"{self.target} forwards nothing", why=said or "ssh named no port", code="no-forward")
+        return int(said)
+
+    async def take_back(self, path: Path) -> None:
+        """The port is closed. Raises Unreachable when the connection is gone, and the port with it."""
+        # In the words of the request: ssh does not know it by the port that it came to.
+        await self._ask_master("cancel", f"127.0.0.1:0:{path}")
+
+    async def _ask_master(self, order: str, forward: str) -> str:
+        """Give an order about a reverse forward to the open connection; what ssh answers."""
+        # No configuration: its own forwards would be asked for along with ours. The control path says all.
+        path = str(self.control).replace("%", "%%")
+        argv = ["ssh", "-F", os.devnull, "-o", f"ControlPath={path}", "-O", order, "-R", forward, "--", self.target]
+        pipe = asyncio.subprocess.PIPE
+        quiet = asyncio.subprocess.DEVNULL
+        process = await asyncio.create_subprocess_exec(*argv, stdin=quiet, stdout=pipe, stderr=pipe)
+        try:
+            out, errors = await asyncio.wait_for(process.communicate(), _ORDER_S)
+        except TimeoutError:
+            process.kill()
+            await process.wait()
+            raise Unreachable(f"{self.target} did not answer", why=f"ssh -O {order}", code="silent") from None
+        # It ends with 0 where the open connection refused.
+        if process.returncode or b"failed" in errors:
+            why = errors.decode("utf-8", "replace").strip().splitlines()
+            raise Unreachable(f"{self.target} forwards nothing", why=why[0] if why else order, code="no-forward")
+        return out.decode("utf-8", "replace").strip()
 
     def _ssh(self, master: str) -> Sequence[str]:
         config = ("-F", self._config) if self._config else ()

@@ -36,7 +36,7 @@ JOB_OPTIONS = (
     click.option("--name", help="A name for people."),
     click.option("--priority", type=int, help="Higher goes first."),
     click.option("--policy", help="After a fault: pass, resume, rerun, reapply, pre."),
-    click.option("--environment", help="auto, or none: use what the node has."),
+    click.option("--environment", help="auto, none (use what the node has), plain, imports, or a file."),
     click.option("--python", help="Python version, such as 3.12."),
     click.option("--setup", help="A shell command run once per node."),
     click.option("--preflight", help="A shell command run before every attempt; its failure ends it."),
@@ -78,7 +78,7 @@ def command(
     client = context.client()
     submission = _built(list(argv), given(options))
     if not quiet:
-        show.say_dim(submission.left_out)
+        show.say_dim([*submission.left_out, *(f"env: {note}" for note in submission.notes)])
     view = client.submit([submission.body], dry_run=dry_run)[0]
     if dry_run:
         _plan(view, as_json, submission.texts)

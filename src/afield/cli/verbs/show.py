@@ -46,7 +46,7 @@ def _rows(view: dict[str, Any]) -> list[tuple[str, str]]:
         ("state", state(view)),
         ("command", " ".join(view["command"])),
         ("request", view["request"]),
-        ("environment", ENVIRONMENTS.get(view["environment"], view["environment"])),
+        ("environment", " ".join([ENVIRONMENTS.get(view["environment"], view["environment"]), *view["packages"]])),
         ("code", f"{code.get('root', '')} tree {code.get('tree', '')[:12]}" if code else "none"),
         ("submitted", f"{view['submitted_at']} ({show.ago(view['submitted_at'])})"),
     ]
