@@ -63,6 +63,8 @@ class World:
         self._commits = 0
         self._settled = False
         self._log = Log()
+        self.known_logins = 0.8
+        """How many nodes know at the beginning what their login shell says."""
 
     # ---- a run
 
@@ -71,7 +73,7 @@ class World:
         scheduler = self.scheduler
         self._know_nodes()
         for machine in self.machines.values():
-            if self.dice.random() < 0.8:
+            if self.dice.random() < self.known_logins:
                 self._log_in(machine)
         self.host.start()
         self.users.begin()
@@ -218,6 +220,8 @@ class World:
             self.blow(machine, process.role, process.attempt)
             if not self.faults.subreapers:  # then nobody inherits the program: there is one watcher only
                 self.blow(machine, "keeper", process.attempt)
+        elif process.role in ("program", "gate", "daemon"):
+            self.blow(machine, "program", process.attempt)
         if self.story is not None:
             self.story.line(machine.name, f"KILL {process.role} {process.attempt} pid {process.pid} {where}")
         machine.exit(process, None, 9)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from signal import SIGKILL, SIGTERM
 
 from afield.model.attempt import Attempt, Outcome
 from afield.model.job import Goal, Job
@@ -37,7 +38,7 @@ class Run:
 
 @dataclass(frozen=True, slots=True)
 class Blow:
-    """Something was done to a node: `what` is keeper, shepherd, reboot or full; an empty attempt means all of them."""
+    """Something was done to a node: `what` is keeper, shepherd, program or reboot; an empty attempt means all of them."""
 
     at: float
     node: str
@@ -138,6 +139,7 @@ def _attempt(history: History, job: Job, attempt: Attempt, runs: list[Run]) -> I
         yield f"lost, and all its exits are known: {[e.status for e in attempt.exits]}"
     if attempt.outcome is Outcome.LOST and not (len(attempt.nodes) > 1 and 0 < len(programs) < len(attempt.placements)):
         yield from _lost(history, attempt)  # a gang of which a part never started is lost by its own rules
+    yield from _signals(history, job, attempt, programs)
     yield from _output(history, attempt, programs)
 
 
@@ -198,6 +200,16 @@ def _lost(history: History, attempt: Attempt) -> Iterator[str]:
     killed = {b.what for b in mine} & {"keeper", "shepherd"}
     if len(killed) < (2 if len(attempt.placements) == 1 else 1):
         yield f"{attempt.detail!r}, and all that was done to its nodes is {[(b.what, round(b.at, 3)) for b in mine]}"
+
+
+def _signals(history: History, job: Job, attempt: Attempt, programs: dict[int, Run]) -> Iterator[str]:
+    """Nobody ends a program that is alone in its attempt but a stop, a time limit, a stranger or a reboot."""
+    if job.goal is Goal.STOP or job.request.time_limit_s is not None or len(attempt.placements) != 1:
+        return
+    for run in programs.values():
+        struck = [b for b in history.blows if b.node == run.node and b.what in ("program", "reboot")]
+        if run.signal in (SIGTERM, SIGKILL) and not any(b.attempt in ("", str(attempt.id)) for b in struck):
+            yield f"its program was ended by signal {run.signal}, which nobody had a reason to send"
 
 
 def _output(history: History, attempt: Attempt, programs: dict[int, Run]) -> Iterator[str]:
