@@ -101,8 +101,8 @@ BUGS = (
         (
             Edit(
                 "controller/submit.py",
-                "found = self._taking.get(key) or self._store.by_key(*key)",
-                "found = self._taking.get(key)",
+                "        found = self._store.by_key(*submission.id)\n",
+                "        found = None\n",
             ),
         ),
     ),

@@ -7,20 +7,20 @@ from tests.zoo.bug import Bug, Edit
 BUGS = (
     Bug(
         "judged without a seal",
-        "at most once",
-        "a folder in which nobody lives is called dead or never started while a start may still come",
+        "stopped means gone",
+        "a stop that finds an empty folder takes it as proof that nothing ran, while a launch may still come",
         (
             Edit(
-                "runner/verdict.py",
-                """    if facts["sealed"] is None:
-        return ABSENT if facts["lock"] == "none" and not began(facts) else NEEDS_SEAL
+                "controller/settle.py",
+                """    _order_each(attempt, words, result)
 """,
-                """    if facts["sealed"] is None and facts["lock"] == "none" and not began(facts):
-        return ABSENT
+                """    if attempt.state is State.STOPPING:
+        words = {node: "never_started" if word == "absent" else word for node, word in words.items()}
+    _order_each(attempt, words, result)
 """,
             ),
         ),
-        "late launches",
+        "early stops",
     ),
     Bug(
         "late success overwritten by lost",

@@ -122,7 +122,7 @@ FOCUSES = {
     "swarm": Focus(),
     "power": Focus({"timed": {"power cut": 6}, "split": 0.5}),
     "stops": Focus({"kills": {"controller": 8}, "timed": {"unreachable": 8}, "latency": 0.1}, _each(_same, _long)),
-    "early stops": Focus({"late": 0.6, "twice": 0.5, "latency": 0.1, "kills": {"clerk": 6}}, _early_stops),
+    "early stops": Focus({"late": 0.6, "twice": 0.5, "latency": 0.1, "timed": {"pause": 30, "cut": 8}}, _early_stops),
     "orphans": Focus(
         {**CALM, "kills": {"both": 4}},
         _each(_limited, lambda body, _: replace(body, lasts=1e5, daemons=0.0, unmarked=False)),
@@ -150,5 +150,8 @@ FOCUSES = {
     "careless": Focus({"kills": {"both": 6}, "subreapers": False}, _careless),
     "silence": Focus({"timed": {"unreachable": 6}}),
     "reboots": Focus({"timed": {"reboot": 6}}, _each(lambda plan: replace(plan, policy=Policy.RERUN), _body)),
-    "output": Focus({"pieces": 0.9, "latency": 0.1, "timed": {"cut": 8}}),
+    "output": Focus(
+        {"pieces": 0.9, "latency": 0.1, "timed": {"cut": 30}},
+        _each(_same, lambda body, _: replace(body, lasts=0.5, chunks=12)),
+    ),
 }
