@@ -240,8 +240,17 @@ def write_seal""",
     Bug(
         "keeper restart forgets orphans",
         "stopped means gone",
-        "a new keeper does not look around: what its killed forerunner left has no watcher any more",
-        (Edit("runner/keeper.py", "            yield from self._look_around()\n", ""),),
+        "a new keeper does not take up what its killed forerunner left: nobody watches that any more",
+        (
+            Edit("runner/keeper.py", "            yield from self._look_around()\n", ""),
+            Edit(
+                "runner/keeper.py",
+                """        return "adopted" if (yield from self._adopt_orphan(attempt)) else "none"
+""",
+                """        return "none"
+""",
+            ),
+        ),
         "orphans",
     ),
     Bug(
