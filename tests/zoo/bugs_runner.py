@@ -153,9 +153,9 @@ BUGS = (
             ),
             Edit(
                 "runner/watch.py",
-                """        yield from self.case.final(why=why, by=by, cause=self.cause, survivors=self.survivors, usage=usage)
+                """cause=self.cause, survivors=self.survivors, usage=usage)
 """,
-                """        yield from self.case.final(why=why, by=by, cause=self.cause, survivors=self.survivors, usage=usage)
+                """cause=self.cause, survivors=self.survivors, usage=usage)
         yield from self.clear()
 """,
             ),

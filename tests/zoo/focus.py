@@ -1,4 +1,4 @@
-"""What the simulator looks at more closely: `swarm` draws everything as always, the others draw some things more often."""
+"""What the simulator looks at more closely: `swarm` draws as always, the others draw some things more often."""
 
 from __future__ import annotations
 
@@ -32,6 +32,8 @@ class Focus:
     faults: dict[str, Any] | None = None
     shape: Callable[[World], None] = lambda world: None
     look: Callable[[World], list[str]] = lambda world: []
+    most: int = 100
+    """So many schedules are run at most: all that is planted for it is found well before."""
 
 
 def _each(job: Callable[[JobPlan], JobPlan], body: Callable[[BodyPlan, JobPlan], BodyPlan]) -> Callable[[World], None]:
@@ -119,39 +121,49 @@ def _careless(world: World) -> None:
 
 
 FOCUSES = {
-    "swarm": Focus(),
-    "power": Focus({"timed": {"power cut": 6}, "split": 0.5}),
-    "stops": Focus({"kills": {"controller": 8}, "timed": {"unreachable": 8}, "latency": 0.1}, _each(_same, _long)),
-    "early stops": Focus({"late": 0.6, "twice": 0.5, "latency": 0.1, "timed": {"pause": 30, "cut": 8}}, _early_stops),
+    "swarm": Focus(most=40),
+    "power": Focus({"timed": {"power cut": 6}, "split": 0.5}, most=120),
+    "stops": Focus(
+        {"kills": {"controller": 8}, "timed": {"unreachable": 8}, "latency": 0.1}, _each(_same, _long), most=120
+    ),
+    "early stops": Focus(
+        {"late": 0.6, "twice": 0.5, "latency": 0.1, "timed": {"pause": 30, "cut": 8}}, _early_stops, most=120
+    ),
     "orphans": Focus(
         {**CALM, "kills": {"both": 4}},
         _each(_limited, lambda body, _: replace(body, lasts=1e5, daemons=0.0, unmarked=False)),
+        most=10,
     ),
     "limits": Focus(
         {**CALM, "kills": {"shepherd": 6}},
         _each(_limited, lambda body, _: replace(body, lasts=1e5, daemons=0.0, unmarked=False)),
         _overrun,
+        most=20,
     ),
-    "gangs": Focus({"timed": {"reboot": 4}, "twice": 0.9, "kills": {}}, _gangs, _unfailing),
+    "gangs": Focus({"timed": {"reboot": 4}, "twice": 0.9, "kills": {}}, _gangs, _unfailing, most=100),
     "unmarked": Focus(
         {**CALM, "kills": {"both": 6}, "subreapers": True},
         _each(_daemons, lambda body, _: replace(body, unmarked=True, daemons=1.0, codes=(0,))),
+        most=20,
     ),
-    "cleaned": Focus({"timed": {"clean": 40}, "twice": 0.9}, _each(_early, _body)),
-    "cleaned and killed": Focus({"timed": {"clean": 40}, "twice": 0.9, "kills": {"shepherd": 8}}, _each(_early, _body)),
+    "cleaned": Focus({"timed": {"clean": 40}, "twice": 0.9}, _each(_early, _body), most=20),
+    "cleaned and killed": Focus(
+        {"timed": {"clean": 40}, "twice": 0.9, "kills": {"shepherd": 8}}, _each(_early, _body), most=10
+    ),
     "many keepers": Focus(
-        {"timed": {"upgrade": 8, "cut": 8}, "twice": 0.9, "kills": {"keeper": 6}}, _each(_prepared, _body)
+        {"timed": {"upgrade": 8, "cut": 8}, "twice": 0.9, "kills": {"keeper": 6}}, _each(_prepared, _body), most=20
     ),
     "numbers": Focus(
-        {"pids": 25, "subreapers": False, "kills": {"keeper": 6, "shepherd": 6, "both": 4}, "timed": {"reboot": 3}}
+        {"pids": 25, "subreapers": False, "kills": {"keeper": 6, "shepherd": 6, "both": 4}, "timed": {"reboot": 3}},
+        most=200,
     ),
-    "late launches": Focus({"twice": 0.9, "late": 0.5, "kills": {"shepherd": 6, "keeper": 3}}),
-    "watchers": Focus({"kills": {"both": 6, "keeper": 2, "shepherd": 2}}),
-    "careless": Focus({"kills": {"both": 6}, "subreapers": False}, _careless),
-    "silence": Focus({"timed": {"unreachable": 6}}),
-    "reboots": Focus({"timed": {"reboot": 6}}, _each(lambda plan: replace(plan, policy=Policy.RERUN), _body)),
+    "watchers": Focus({"kills": {"both": 6, "keeper": 2, "shepherd": 2}}, most=160),
+    "careless": Focus({"kills": {"both": 6}, "subreapers": False}, _careless, most=10),
+    "silence": Focus({"timed": {"unreachable": 6}}, most=120),
+    "reboots": Focus({"timed": {"reboot": 6}}, _each(lambda plan: replace(plan, policy=Policy.RERUN), _body), most=40),
     "output": Focus(
         {"pieces": 0.9, "latency": 0.1, "timed": {"cut": 30}},
         _each(_same, lambda body, _: replace(body, lasts=0.5, chunks=12)),
+        most=120,
     ),
 }

@@ -47,9 +47,9 @@ def main() -> None:
     """The command."""
     parser = argparse.ArgumentParser(prog="tests.zoo.hunt", description=__doc__)
     parser.add_argument("--focus", default="swarm", choices=sorted(FOCUSES))
-    parser.add_argument("--seeds", default="0:200", help="A:B")
+    parser.add_argument("--seeds", help="A:B; all that the focus wants when it is not said")
     chosen = parser.parse_args()
-    first, _, last = chosen.seeds.partition(":")
+    first, _, last = (chosen.seeds or f"0:{FOCUSES[chosen.focus].most}").partition(":")
     found, wrong = hunt(chosen.focus, int(first), int(last))
     sys.stdout.write(json.dumps({"found": found, "wrong": wrong[:3]}) + "\n")
     sys.stdout.flush()

@@ -38,7 +38,7 @@ class Run:
 
 @dataclass(frozen=True, slots=True)
 class Blow:
-    """Something was done to a node: `what` is keeper, shepherd, program or reboot; an empty attempt means all of them."""
+    """Something was done to a node; `what` is keeper, shepherd, program or reboot; no attempt means all of them."""
 
     at: float
     node: str

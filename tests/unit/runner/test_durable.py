@@ -1,4 +1,4 @@
-"""What is written as evidence survives a power cut: the calls that make it so, in their order, as the system sees them."""
+"""Evidence survives a power cut: the calls that make it so, in the order in which the system sees them."""
 
 from __future__ import annotations
 
