@@ -63,6 +63,7 @@ class World:
         self._commits = 0
         self._settled = False
         self._log = Log()
+        self.patience_s = SETTLE_S
         self.known_logins = 0.8
         """How many nodes know at the beginning what their login shell says."""
 
@@ -81,7 +82,7 @@ class World:
         ended = scheduler.now + self.scenario.busy
         scheduler.run(ended, lambda: False, MOST_EVENTS)
         self.trouble.end()
-        done = scheduler.run(ended + SETTLE_S, self.settled, MOST_EVENTS)
+        done = scheduler.run(ended + self.patience_s, self.settled, MOST_EVENTS)
         if not done:
             self.wrong(f"not settled after {scheduler.now - ended:.0f} s and {scheduler.events} events")
         self.host.end()

@@ -32,6 +32,8 @@ class Focus:
     faults: dict[str, Any] | None = None
     shape: Callable[[World], None] = lambda world: None
     look: Callable[[World], list[str]] = lambda world: []
+    patience_s: float = 4 * 3600.0
+    """How long everything may take to come to its end, once faults have stopped."""
     most: int = 100
     """So many schedules are run at most: all that is planted for it is found well before."""
 
@@ -70,8 +72,10 @@ def _overrun(world: World) -> list[str]:
     """Programs that ran much longer than they may, although their keeper was there all the time."""
     grace = {plan.key: plan.task.grace_s for plan in world.scenario.jobs}
     most = LIMIT_S + max(grace.values()) + 3.0
-    ran = [r for r in world.runs if r.kind == "program" and r.ended is not None]
-    return [f"{r.job}.{r.attempt} ran for {r.ended - r.began:.1f} s" for r in ran if r.ended - r.began > most]
+    ran = [
+        (f"{r.job}.{r.attempt}", r.ended - r.began) for r in world.runs if r.kind == "program" and r.ended is not None
+    ]
+    return [f"{name} ran for {seconds:.1f} s" for name, seconds in ran if seconds > most]
 
 
 def _gang(plan: JobPlan) -> JobPlan:
@@ -124,7 +128,10 @@ FOCUSES = {
     "swarm": Focus(most=40),
     "power": Focus({"timed": {"power cut": 6}, "split": 0.5}, most=120),
     "stops": Focus(
-        {"kills": {"controller": 8}, "timed": {"unreachable": 8}, "latency": 0.1}, _each(_same, _long), most=120
+        {"kills": {"controller": 8}, "timed": {"unreachable": 8}, "latency": 0.1},
+        _each(_same, _long),
+        patience_s=1800.0,
+        most=120,
     ),
     "early stops": Focus(
         {"late": 0.6, "twice": 0.5, "latency": 0.1, "timed": {"pause": 30, "cut": 8}}, _early_stops, most=120
@@ -132,6 +139,7 @@ FOCUSES = {
     "orphans": Focus(
         {**CALM, "kills": {"both": 4}},
         _each(_limited, lambda body, _: replace(body, lasts=1e5, daemons=0.0, unmarked=False)),
+        patience_s=1800.0,
         most=10,
     ),
     "limits": Focus(
@@ -158,7 +166,7 @@ FOCUSES = {
         most=200,
     ),
     "watchers": Focus({"kills": {"both": 6, "keeper": 2, "shepherd": 2}}, most=160),
-    "careless": Focus({"kills": {"both": 6}, "subreapers": False}, _careless, most=10),
+    "careless": Focus({"kills": {"both": 6}, "subreapers": False}, _careless, patience_s=1800.0, most=10),
     "silence": Focus({"timed": {"unreachable": 6}}, most=120),
     "reboots": Focus({"timed": {"reboot": 6}}, _each(lambda plan: replace(plan, policy=Policy.RERUN), _body), most=40),
     "output": Focus(

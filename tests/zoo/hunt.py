@@ -35,6 +35,7 @@ def schedule(focus: str, seed: int) -> list[str]:
     scratch = Path(tempfile.mkdtemp(prefix="afield-zoo-", dir=SCRATCH if Path(SCRATCH).is_dir() else None))
     try:
         world = World(seed, scratch, None, FOCUSES[focus].faults)
+        world.patience_s = FOCUSES[focus].patience_s
         FOCUSES[focus].shape(world)
         return [*world.run(), *FOCUSES[focus].look(world)]
     except Exception as trouble:  # noqa: BLE001 a simulation that breaks has seen something wrong
