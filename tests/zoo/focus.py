@@ -134,7 +134,9 @@ FOCUSES = {
         most=120,
     ),
     "early stops": Focus(
-        {"late": 0.6, "twice": 0.5, "latency": 0.1, "timed": {"pause": 30, "cut": 8}}, _early_stops, most=120
+        {"late": 0.6, "twice": 0.5, "latency": 0.1, "timed": {"pause": 30, "cut": 8}, "kills": {"controller": 8}},
+        _early_stops,
+        most=200,
     ),
     "orphans": Focus(
         {**CALM, "kills": {"both": 4}},
@@ -167,10 +169,10 @@ FOCUSES = {
     ),
     "watchers": Focus({"kills": {"both": 6, "keeper": 2, "shepherd": 2}}, most=160),
     "careless": Focus({"kills": {"both": 6}, "subreapers": False}, _careless, patience_s=1800.0, most=10),
-    "silence": Focus({"timed": {"unreachable": 6}}, most=120),
+    "silence": Focus({"timed": {"unreachable": 8}}, _each(_early, lambda body, _: replace(body, lasts=30.0)), most=120),
     "reboots": Focus({"timed": {"reboot": 6}}, _each(lambda plan: replace(plan, policy=Policy.RERUN), _body), most=40),
     "output": Focus(
-        {"pieces": 0.9, "latency": 0.1, "timed": {"cut": 30}},
+        {"pieces": 0.9, "latency": 0.1, "timed": {"cut": 60, "unreachable": 4}},
         _each(_same, lambda body, _: replace(body, lasts=0.5, chunks=12)),
         most=120,
     ),
