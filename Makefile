@@ -6,7 +6,7 @@ N ?= 20000
 CODE := src tests tools examples $(wildcard bench)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test sim chaos check fmt bench reference trust constraints clean
+.PHONY: help setup demo test sim zoo chaos check fmt bench reference trust constraints clean
 
 help: ## this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -36,6 +36,10 @@ chaos: setup ## kills N processes of ours at random, and all other faults in lar
 
 sim: setup ## N=50000 simulated schedules from seed BASE, totals into JSON=file; SEED=1234 tells the story of one
 	$(BIN)/python -m tests.sim.run $(if $(SEED),--seed $(SEED) $(if $(ALL),--all),--seeds $(or $(BASE),0):$$(($(or $(BASE),0) + $(or $(N),5000))) --processes 2 $(if $(JSON),--write $(JSON)))
+
+zoo: setup ## plants bugs in a copy of the source, one at a time: each must be found; totals into build/zoo.json
+	@mkdir -p build
+	$(BIN)/python -m tests.zoo.zoo --write build/zoo.json
 
 check: setup ## format, lint, types, who imports whom, sizes, links, Python 3.8
 	@bash tools/check.sh

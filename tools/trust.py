@@ -6,7 +6,8 @@
 
 A file of totals holds an object or a list of objects
 {"what": "random_kills", "count": 20000, "violations": 0, "seed": 7, "detail": {"controller": 9000, ...}}.
-The numbers in `detail` are added too; of planted bugs it says for each how many schedules found it (null: not found).
+The numbers in `detail` are added too; of planted bugs it says for each how many schedules, or which
+test, found it (null: not found).
 The same seed in the same version replaces what it gave before: it proves nothing twice.
 """
 
@@ -94,8 +95,8 @@ class Trust:
 
     def _planted(self) -> str:
         runs = self.runs.get(PLANTED, [])
-        bugs: dict[str, int | None] = runs[-1]["detail"] if runs else {}
-        rows = [(bug, "**not found**" if n is None else f"schedule {n:,}") for bug, n in sorted(bugs.items())]
+        bugs: dict[str, int | str | None] = runs[-1]["detail"] if runs else {}
+        rows = [(bug, _place(at)) for bug, at in sorted(bugs.items())]
         return _table(("planted bug", "found at"), rows)
 
 
@@ -111,6 +112,11 @@ def _run(total: dict[str, Any], file: Path) -> Run:
         "date": total.get("date") or datetime.now(UTC).date().isoformat(),
         "version": total.get("version") or VERSION,
     }
+
+
+def _place(at: int | str | None) -> str:
+    """Where a planted bug was found."""
+    return "**not found**" if at is None else f"schedule {at:,}" if isinstance(at, int) else f"`{at}`"
 
 
 def _sum(runs: list[Run], name: str) -> int:

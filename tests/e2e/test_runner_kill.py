@@ -171,6 +171,17 @@ def test_an_adopted_attempt_is_looked_after(node: Node) -> None:
     assert [p["exit"]["by"] for p in ends["1.1"]["processes"].values()] == ["keeper", "keeper"]
 
 
+def test_what_is_printed_after_the_shepherds_death_is_kept(node: Node) -> None:
+    go = node.home / "go"
+    node.launch("1.1", f"echo up; while [ ! -e {go} ]; do sleep 0.05; done; echo after; exit 7")
+    _up(node, "1.1")
+    node.kill(node.shepherd("1.1"))
+    go.touch()
+    facts = node.until("1.1", verdict.ENDED)
+    assert verdict.exits(facts) == [{"rank": 0, "code": 7, "signal": None}]
+    assert Path(node.paths.run("1.1"), "p0", "out").read_bytes() == b"up\nafter\n"
+
+
 def test_daemons_of_an_adopted_attempt_are_ended(node: Node) -> None:
     pids = node.home / "pids"
     daemon = f"env -i setsid -f sh -c 'echo $$ >> {pids}; exec sleep 300' <&- >&- 2>&-"

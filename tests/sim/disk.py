@@ -152,6 +152,8 @@ class Disk:
         """A file takes the place of another."""
         folder, _, name = old.rpartition("/")
         target, _, fresh = new.rpartition("/")
+        if target not in self.seen or name not in self.seen.get(folder, ()):
+            raise OSError(errno.ENOENT, "no such file or folder", old)
         self.seen[target][fresh] = self.seen[folder].pop(name)
         self._tell(target, inotify.MOVED_TO, fresh)
 

@@ -25,6 +25,7 @@ class Kernel:
         self.pids = pids
         self.boots = 0
         self.up = True
+        self.careless = False  # as the first process of a container may be, that never asks how its children ended
         self.table: dict[int, Process] = {}
         self.doors: dict[str, Process] = {}
         self._used: set[tuple[int, int]] = set()
@@ -138,6 +139,8 @@ class Kernel:
         assert parent is not None
         if parent.role in OURS and not parent.dead:
             self.wake(parent)
+        elif parent is self.init and self.careless:
+            return
         elif parent.role not in ("program", "daemon", "login") or self.dice.random() < 0.7:
             self.reap(process)
 

@@ -9,12 +9,14 @@ from pathlib import Path
 from typing import Any
 
 from afield.errors import AfieldError
+from afield.model.attempt import Attempt
 from afield.model.event import NodeAdded, Record
-from afield.model.ids import NodeName
+from afield.model.ids import JobNumber, NodeName
 from afield.model.world import World as Model
 from afield.runner import folder
 from afield.testing.ledger import Asked, Blow, Held, History, Run, faults
 from tests.sim.host import EPOCH, Host
+from tests.sim.log import Log
 from tests.sim.machine import Machine
 from tests.sim.nodelink import NodeLink
 from tests.sim.process import Process
@@ -60,6 +62,10 @@ class World:
         self._looked = (0, 0)
         self._commits = 0
         self._settled = False
+        self._log = Log()
+        self.patience_s = SETTLE_S
+        self.known_logins = 0.8
+        """How many nodes know at the beginning what their login shell says."""
 
     # ---- a run
 
@@ -68,7 +74,7 @@ class World:
         scheduler = self.scheduler
         self._know_nodes()
         for machine in self.machines.values():
-            if self.dice.random() < 0.8:
+            if self.dice.random() < self.known_logins:
                 self._log_in(machine)
         self.host.start()
         self.users.begin()
@@ -76,7 +82,7 @@ class World:
         ended = scheduler.now + self.scenario.busy
         scheduler.run(ended, lambda: False, MOST_EVENTS)
         self.trouble.end()
-        done = scheduler.run(ended + SETTLE_S, self.settled, MOST_EVENTS)
+        done = scheduler.run(ended + self.patience_s, self.settled, MOST_EVENTS)
         if not done:
             self.wrong(f"not settled after {scheduler.now - ended:.0f} s and {scheduler.events} events")
         self.host.end()
@@ -153,9 +159,26 @@ class World:
         _, job, attempt, node, _ = process.mark.split(".")
         run = Run(int(job), int(attempt), rank, node, kind, began=self.scheduler.now)
         self.runs.append(run)
+        if kind == "program":
+            self._whole(f"{job}.{attempt}", machine)
         if self.story is not None:
             self.story.line(machine.name, f"LEDGER {job}.{attempt} {kind} {rank} begins as pid {process.pid}")
         return run
+
+    def _whole(self, name: str, here: Machine) -> None:
+        """A program of a gang runs: every other node of it must have said that it is ready."""
+        job, _, number = name.partition(".")
+        known = self.host.store.job(JobNumber(int(job)))
+        attempts = [a for a in known.attempts if a.id.number == int(number)] if known is not None else []
+        for node in {n for a in attempts for n in a.nodes} - {here.name}:
+            other = self.machines[node]
+            if other.disk.file(f"{other.paths.run(name)}/{folder.READY}") is None and not self._fell(node, attempts[0]):
+                self.wrong(f"attempt {name} runs on {here.name}, and {node} was never ready")
+
+    def _fell(self, node: str, attempt: Attempt) -> bool:
+        """Whether a node lost power since an attempt was placed, and with it perhaps what it had said."""
+        since = attempt.placed_at - EPOCH
+        return any(b.what == "reboot" and b.node == node and b.at >= since for b in self.blows)
 
     def over(self, run: Run, code: int | None, signal: int | None) -> None:
         """It ended."""
@@ -169,6 +192,9 @@ class World:
         self._commits += 1
         for record in records:
             self.scheduler.note(record.seq)
+            if self.host.controller is not None:
+                for said in self._log.read(record, self.host.controller.world):
+                    self.wrong(said)
             if self.story is not None:
                 self.story.event(record)
 
@@ -195,6 +221,8 @@ class World:
             self.blow(machine, process.role, process.attempt)
             if not self.faults.subreapers:  # then nobody inherits the program: there is one watcher only
                 self.blow(machine, "keeper", process.attempt)
+        elif process.role in ("program", "gate", "daemon"):
+            self.blow(machine, "program", process.attempt)
         if self.story is not None:
             self.story.line(machine.name, f"KILL {process.role} {process.attempt} pid {process.pid} {where}")
         machine.exit(process, None, 9)

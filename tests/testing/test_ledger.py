@@ -42,6 +42,7 @@ def test_a_right_history_has_no_fault() -> None:
     assert faults(RIGHT) == []
 
 
+GAP = {"at": 0, "from": 0, "to": 2, "why": "missing"}
 LOST = attempt(outcome=Outcome.LOST, exits=(), detail="both watchers were killed")
 
 
@@ -62,6 +63,11 @@ LOST = attempt(outcome=Outcome.LOST, exits=(), detail="both watchers were killed
         ({"jobs": [job(attempt(outcome=Outcome.STOPPED))]}, "nobody asked"),
         ({"jobs": [job(attempt()), replace(job(attempt()), number=JobNumber(2))]}, "made jobs [1, 2]"),
         ({"asked": [Asked("k", 2)]}, "was answered with job 2"),
+        ({"jobs": [job(replace(LOST, exits=(Exited(0, code=0),)))]}, "all its exits are known"),
+        ({"jobs": [job(replace(LOST, detail="a: reboot"))]}, "no node of it was rebooted"),
+        ({"jobs": [job(LOST)], "blows": [Blow(12.0, "a", "reboot")]}, "nobody was killed there"),
+        ({"runs": [run(code=None, signal=15)]}, "nobody had a reason to send"),
+        ({"output": {(1, 1, 0, "out"): Held(b"llo", (GAP,))}}, "nothing explains the gaps"),
         ({"output": {}}, "5 bytes were written"),
         ({"output": {(1, 1, 0, "out"): Held(b"hellohello")}}, "other bytes"),
     ],

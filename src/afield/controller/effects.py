@@ -111,7 +111,7 @@ class Effects:
         session = self._session(order.node)
         if session is None:
             return
-        if order.verb == "launch":
+        if order.verb in ("launch", "adopt"):
             await self._launch(job, attempt, session)
             return
         name = str(attempt.id)

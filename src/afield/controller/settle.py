@@ -5,7 +5,7 @@ Everything is derived from the folders each time, so a lost order is given again
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from signal import SIGKILL
 from typing import Any
@@ -36,7 +36,7 @@ SETTLED = frozenset({"ended", "setup_failed", "never_started", "dead"})
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """One thing to ask of a node: launch, seal, stop or go."""
+    """One thing to ask of a node: launch, adopt, seal, stop or go."""
 
     verb: str
     node: NodeName
@@ -86,6 +86,9 @@ def _order_each(attempt: Attempt, words: Mapping[NodeName, str], result: Assessm
             result.orders.append(order)
         elif stopping and word not in SETTLED and word not in ("unknown", "ending"):
             result.orders.append(Order("stop", node, str(attempt.why or Why.USER)))
+        elif word == "orphan":
+            # Both watchers were killed, and a new keeper comes only when somebody asks for one.
+            result.orders.append(Order("adopt", node))
 
 
 def _order_gang(
@@ -154,12 +157,15 @@ def _ending(attempt: Attempt, words: Mapping[NodeName, str], known: Mapping[Node
     if "dead" in kinds or ("never_started" in kinds and attempt.why is None):
         word = "dead" if "dead" in kinds else "never_started"
         return AttemptGone(attempt.id, preempted=False, evidence=_first(known, words, word), exits=found)
+    why = _why(finals)
     causes = [f["cause"] for f in finals if f.get("cause") is not None]
+    if not causes and why is Why.END_FIRST:
+        causes = _by_themselves(known[node] for node in words)
     return AttemptExited(
         attempt.id,
         exits=found,
         by_us=any(f.get("by_us") for f in finals),
-        why=_why(finals),
+        why=why,
         cause=causes[0] if causes else None,
         survivors=tuple(s for f in finals for s in f.get("survivors") or ()),
     )
@@ -170,6 +176,12 @@ def _unfinished(facts: Facts) -> Facts:
     note = facts.get("stopping")
     signalled = any((p.get("exit") or {}).get("after_signal") for p in facts.get("processes", {}).values())
     return {"by_us": True, "why": note.get("why"), "cause": note.get("cause")} if note and signalled else {}
+
+
+def _by_themselves(folders: Iterable[Facts]) -> list[int]:
+    """The ranks that no signal of ours ended."""
+    ends = [(int(rank), p.get("exit")) for facts in folders for rank, p in facts.get("processes", {}).items()]
+    return sorted(rank for rank, leave in ends if leave and leave.get("code") is not None and not leave["after_signal"])
 
 
 def _why(finals: list[Facts]) -> Why | None:

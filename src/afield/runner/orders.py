@@ -25,7 +25,10 @@ def name(spec):
 
 
 def launch(paths, spec, stage, ask):
-    """Brings an attempt to its start: {"state", "reason", "have"}; the state is launched, already, sealed or need."""
+    """Brings an attempt to its start: {"state", "reason", "have"}; the state is launched, already, sealed or need.
+
+    An orphan, whose watchers were killed, gets a watcher again.
+    """
     attempt = name(spec)
     known = yield from folder.read_spec(paths, attempt)
     if known is not None and known["nonce"] != spec["nonce"]:
@@ -36,6 +39,8 @@ def launch(paths, spec, stage, ask):
     word = verdict.verdict(facts)
     if word == verdict.NEVER_STARTED:
         return _state("sealed", verdict.reason(facts))
+    if word == verdict.ORPHAN:
+        yield from _asked(ask, "poke", attempt)
     if word != verdict.ABSENT:
         return _state("already", word)
     if spec.get("code"):

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from signal import SIGKILL, SIGTERM
 
 from afield.model.attempt import Attempt, Outcome
 from afield.model.job import Goal, Job
@@ -37,7 +38,7 @@ class Run:
 
 @dataclass(frozen=True, slots=True)
 class Blow:
-    """Something was done to a node: `what` is keeper, shepherd, reboot or full; an empty attempt means all of them."""
+    """Something was done to a node; `what` is keeper, shepherd, program or reboot; no attempt means all of them."""
 
     at: float
     node: str
@@ -134,8 +135,11 @@ def _attempt(history: History, job: Job, attempt: Attempt, runs: list[Run]) -> I
     yield from _exits(attempt, programs)
     yield from _outcome(job, attempt, programs)
     yield from _silence(history, attempt, runs)
+    if attempt.outcome is Outcome.LOST and len({e.rank for e in attempt.exits}) == len(attempt.placements):
+        yield f"lost, and all its exits are known: {[e.status for e in attempt.exits]}"
     if attempt.outcome is Outcome.LOST and not (len(attempt.nodes) > 1 and 0 < len(programs) < len(attempt.placements)):
         yield from _lost(history, attempt)  # a gang of which a part never started is lost by its own rules
+    yield from _signals(history, job, attempt, programs)
     yield from _output(history, attempt, programs)
 
 
@@ -187,11 +191,25 @@ def _lost(history: History, attempt: Attempt) -> Iterator[str]:
     begin, end = attempt.placed_at - history.clock, (attempt.ended_at or 0.0) - history.clock
     mine = [b for b in history.blows if b.node in attempt.nodes and begin - SLACK_S <= b.at <= end + SLACK_S]
     mine = [b for b in mine if b.attempt in ("", str(attempt.id))]
+    if attempt.detail.endswith("both watchers were killed") and not any(b.what in ("keeper", "shepherd") for b in mine):
+        yield f"{attempt.detail!r}, and nobody was killed there"
     if any(b.what == "reboot" for b in mine):
         return
+    if attempt.detail.endswith("reboot"):
+        yield f"{attempt.detail!r}, and no node of it was rebooted"
     killed = {b.what for b in mine} & {"keeper", "shepherd"}
     if len(killed) < (2 if len(attempt.placements) == 1 else 1):
         yield f"{attempt.detail!r}, and all that was done to its nodes is {[(b.what, round(b.at, 3)) for b in mine]}"
+
+
+def _signals(history: History, job: Job, attempt: Attempt, programs: dict[int, Run]) -> Iterator[str]:
+    """Nobody ends a program that is alone in its attempt but a stop, a time limit, a stranger or a reboot."""
+    if job.goal is Goal.STOP or job.request.time_limit_s is not None or len(attempt.placements) != 1:
+        return
+    for run in programs.values():
+        struck = [b for b in history.blows if b.node == run.node and b.what in ("program", "reboot")]
+        if run.signal in (SIGTERM, SIGKILL) and not any(b.attempt in ("", str(attempt.id)) for b in struck):
+            yield f"its program was ended by signal {run.signal}, which nobody had a reason to send"
 
 
 def _output(history: History, attempt: Attempt, programs: dict[int, Run]) -> Iterator[str]:
@@ -202,6 +220,8 @@ def _output(history: History, attempt: Attempt, programs: dict[int, Run]) -> Ite
             held = history.output.get((attempt.id.job, attempt.id.number, rank, stream), Held(b""))
             if (said := differs(wrote, held, cut)) and attempt.acked:
                 yield f"p{rank}/{stream}: {said}"
+            if held.gaps and not cut:
+                yield f"p{rank}/{stream}: nothing explains the gaps {held.gaps}"
 
 
 def differs(wrote: bytes, held: Held, cut: bool = False) -> str:

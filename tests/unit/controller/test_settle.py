@@ -7,9 +7,10 @@ from typing import Any
 import pytest
 
 from afield.controller.settle import assess
-from afield.model.attempt import Attempt, Exited, Placement, State, Why
+from afield.model.attempt import Attempt, Exited, Outcome, Placement, State, Why
 from afield.model.event import AttemptExited, AttemptGone, AttemptStarted, NeverStarted, PrepareFailed
 from afield.model.ids import AttemptId, JobNumber, NodeName, Nonce
+from afield.model.machine import by_exits
 from afield.model.task import End
 
 A, B = NodeName("a"), NodeName("b")
@@ -186,3 +187,23 @@ def test_a_stop_whose_watchers_were_both_killed_before_the_last_word_is_a_stop()
     assert (exited.by_us, exited.why) == (True, Why.USER)
     ended["exit"]["after_signal"] = False
     assert not assess(attempt(A, state=State.STOPPING, why=Why.USER), End.ALL, {A: sealed}).events[-1].by_us
+
+
+def test_the_first_end_decides_where_it_is_the_end_of_all() -> None:
+    for stopped in (process(signal=15), process(code=0), process(code=7)):
+        stopped["exit"]["after_signal"] = True
+        ended = process(code=0)
+        ended["exit"]["after_signal"] = False
+        said = final(by_us=True, why="end_first")
+        known = {A: facts(lock="free", processes={"0": stopped, "1": ended}, final=said)}
+        told = assess(attempt(A, A), End.FIRST, known).events[-1]
+        assert isinstance(told, AttemptExited)
+        assert told.cause == 1
+        assert by_exits(attempt(A, A), told) is Outcome.SUCCEEDED
+
+
+def test_an_orphan_gets_a_watcher_again() -> None:
+    orphan = facts(lock="free", processes={"0": process(alive=True)})
+    assert [o.verb for o in assess(attempt(A), End.ALL, {A: orphan}).orders] == ["adopt"]
+    stopping = attempt(A, state=State.STOPPING, why=Why.USER)
+    assert [o.verb for o in assess(stopping, End.ALL, {A: orphan}).orders] == ["stop"]
