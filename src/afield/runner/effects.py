@@ -67,7 +67,7 @@ class Put(Effect):
 
 
 class Append(Effect):
-    """Adds bytes to the end of a file and syncs it, and its name: a file made just before is there after a power cut."""
+    """Adds bytes to the end of a file and syncs it and its name: what was made just before outlives a power cut."""
 
     __slots__ = fields = ("path", "data")
 
