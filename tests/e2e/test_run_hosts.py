@@ -96,8 +96,10 @@ def test_a_restarted_sshd_is_no_news_of_the_job(sandbox: Sandbox, host: Host) ->
     try:
         shown = wait_until(lambda: _unreachable(sandbox), show=sandbox.story)
         phase = json.loads(sandbox.afield("show", "1", "--json").stdout)["job"]["phase"]
+        why = sandbox.afield("why", "1").stdout.decode()
     finally:
         host.start()
+    assert f"{host.name} has not answered for" in why
     assert (shown, phase) == ([host.name], "running")
     followed = sandbox.afield("logs", "1", "-f", within_s=90)
     assert (followed.stdout, followed.returncode) == (b"one\ntwo\n", 5), followed.stderr

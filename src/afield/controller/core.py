@@ -173,7 +173,8 @@ class Controller:
         job = self._find(number)
         view = self._view(job)
         if not job.waiting:
-            return {"schema": 1, "job": number, "reason": view["reason"] or view["phase"], "lines": [], "view": view}
+            reason = view["reason"] or view["phase"]
+            return {"schema": 1, "job": number, "reason": reason, "lines": self._under_way(job, view), "view": view}
         told = explain(job, self.world, self._ports.clock.wall())
         return {
             "schema": 1,
@@ -185,6 +186,16 @@ class Controller:
             "lines": list(told.lines),
             "view": view,
         }
+
+    def _under_way(self, job: Job, view: dict[str, Any]) -> list[str]:
+        """What a live attempt is busy with before its program runs, and which of its nodes do not answer."""
+        if job.live is None:
+            return []
+        stages = [] if job.live.started_at else self._watch.stages(job.live.id)
+        lines = [f"under way: {stage.stage}" for stage in stages if stage.state == "start"]
+        for name, seconds in view["silent"].items():
+            lines.append(f"{name} has not answered for {seconds:.0f} s; the job goes on there")
+        return lines
 
     async def follow(self, number: int, cursors: dict[str, int], *, follow_on: bool = True) -> AsyncIterator[Frame]:
         """News and output of a job from cursors until its end."""

@@ -20,6 +20,8 @@ from afield.folders import cache_folder
 from afield.model.task import EnvironmentKind
 
 _SHOWN = 4
+_GIVEN = "afield"
+"""Every job can import it: the runner brings what a program needs of it."""
 _PROJECT_FILES = ("pyproject.toml", "setup.py", "setup.cfg")
 
 
@@ -104,7 +106,7 @@ class _Finder:
         return is_standard(module, self._needs.python) or bool(self._here().of_module(module, names))
 
     def _use(self, use: Use) -> None:
-        if is_standard(use.module, self._needs.python or self._version()):
+        if is_standard(use.module, self._needs.python or self._version()) or use.module.partition(".")[0] == _GIVEN:
             return
         owners = self._here().of_module(use.module, use.names)
         for owner in owners:
@@ -147,8 +149,9 @@ class _Finder:
         return os.path.relpath(path, root) if path.startswith(root + "/") and os.path.isdir(path) else ""
 
     def _refuse(self, use: Use, why: str) -> None:
-        text = f"{use.module} (imported at {use.where}) {why}"
-        (self._needs.missing if use.needed else self._needs.perhaps)[use.module] = text
+        known = self._needs.missing if use.needed else self._needs.perhaps
+        if not any(use.module.startswith(f"{module}.") for module in known):
+            known[use.module] = f"{use.module} (imported at {use.where}) {why}"
 
 
 def _strongest(reached: Reached) -> Iterable[Use]:

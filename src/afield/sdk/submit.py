@@ -184,7 +184,8 @@ def _check_script(argv: Sequence[str], here: Path, settings: Settings) -> None:
             hints=[f"afield run -- bash -c {shlex.quote(word)}"],
         )
     if word.endswith(".py"):
-        scripts = [path.name for path in here.glob("*.py")] if "/" not in word else []
+        above = os.path.dirname(word)
+        scripts = [os.path.join(above, path.name) for path in (here / above).glob("*.py")]
         near = difflib.get_close_matches(word, scripts, n=1)
         raise UsageError(
             f"there is no file {word} here", why=f"looked in {here}", hints=[f"did you mean {n}?" for n in near]
