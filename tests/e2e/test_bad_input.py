@@ -44,7 +44,7 @@ def test_a_jobs_name_is_no_target_but_its_number_is_said(sandbox: Sandbox) -> No
     (sandbox.project / "a.py").write_text("print(1)")
     assert sandbox.afield("run", "-q", "--name", "wide", "a.py").returncode == 0
     done = sandbox.afield("logs", "wide")
-    assert (done.returncode, b"1: of that name" in done.stderr) == (2, True), done.stderr
+    assert (done.returncode, b"1, which has that name" in done.stderr) == (2, True), done.stderr
 
 
 def stored(sandbox: Sandbox) -> list[dict[str, object]]:
@@ -67,6 +67,7 @@ def stored(sandbox: Sandbox) -> list[dict[str, object]]:
         (["show", "7"], 3, b"afield ps"),
         (["logs", "7"], 3, b"no job 7"),
         (["stop", "x"], 2, b"afield ps"),
+        (["run", "--continue", "x", "--", "true"], 2, b"afield ps"),
         (["node", "show", "nothere"], 3, b"local"),
         (["node", "rm", "local"], 4, b"local"),
         (["node", "set", "local", "colour=red"], 2, b"colour"),

@@ -46,8 +46,9 @@ class Needs:
         notes = [f"{name} cannot be read as Python: its imports are not known" for name in self.unread]
         notes += self.missing.values()
         if self.missing:
-            names = " ".join(dict.fromkeys(probable_package(module) for module in self.missing))
-            notes.append(f"so nothing is installed for the imports; name the packages in requirements.txt: {names}")
+            names = " ".join(dict.fromkeys([*map(probable_package, self.missing), *self.requirements]))
+            way = f"install what is missing here, or name all packages in requirements.txt: {names}"
+            notes.append(f"so nothing is installed for the imports: {way}")
         if self.perhaps:
             notes.append(f"not installed here, and perhaps not needed: {', '.join(sorted(self.perhaps))}")
         return tuple(notes)

@@ -230,7 +230,8 @@ def test_nothing_is_guessed(tmp_path: Path, python: Python) -> None:
     assert (found.environment.kind, found.line) == (Kind.PLAIN, "the node's python3")
     assert found.notes == (
         "cv2 (imported at helper.py:2) is not installed here",
-        "so nothing is installed for the imports; name the packages in requirements.txt: opencv-python-headless",
+        "so nothing is installed for the imports: install what is missing here, or name all packages in"
+        " requirements.txt: opencv-python-headless numpy==2.1.0",
     )
     with pytest.raises(UsageError, match="not all of them") as caught:
         run(tmp_path, choice="imports")
@@ -250,7 +251,8 @@ def test_a_missing_package_is_named_once_whatever_is_taken_out_of_it(tmp_path: P
     put(tmp_path, {"train.py": "import cv2\nimport cv2.aruco\nfrom cv2.ml import KNearest\n"})
     assert run(tmp_path).notes == (
         "cv2 (imported at train.py:1) is not installed here",
-        "so nothing is installed for the imports; name the packages in requirements.txt: opencv-python-headless",
+        "so nothing is installed for the imports: install what is missing here, or name all packages in"
+        " requirements.txt: opencv-python-headless",
     )
 
 

@@ -42,7 +42,7 @@ JOB_OPTIONS = (
     click.option("--preflight", help="A shell command run before every attempt; its failure ends it."),
     click.option("-e", "--env", multiple=True, metavar="K[=V]", help="A variable for the job; K alone passes yours."),
     click.option("--outputs", multiple=True, metavar="PATTERN", help="Files that come home by themselves, as '*.pt'."),
-    click.option("--continues", "--continue", type=int, metavar="JOB", help="Begin with the keep folder of this job."),
+    click.option("--continues", "--continue", type=context.JOB, help="Begin with the keep folder of this job."),
     click.option("--merge", is_flag=True, default=None, help="One log: errors go where output goes."),
     click.option(
         "--end", type=click.Choice(["all", "first"]), help="When the job is over: all processes, or the first."
@@ -76,6 +76,8 @@ def command(
 ) -> int:
     """Submit and follow."""
     client = context.client()
+    if options["continues"]:
+        options["continues"] = context.number(client, options["continues"])
     submission = _built(list(argv), given(options))
     if not quiet:
         show.say_dim([*submission.left_out, *(f"env: {note}" for note in submission.notes)])
