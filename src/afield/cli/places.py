@@ -59,22 +59,16 @@ def resolve(client: Client, place: Place, where: Where, *, tools: bool = False) 
     if place.job is not None:
         if where.nodes or where.all:
             raise UsageError("a job has workers", hints=["-w 0", "-w all"])
-        body |= {"job": context.number(client, place.job), "workers": _workers(where.workers)}
+        body |= {
+            "job": context.number(client, place.job),
+            "workers": context.workers(where.workers) if where.workers else [],
+        }
     else:
         body |= {"nodes": _nodes(client, place, where), "area": place.area}
     found = client.places(body)
     if len(found) == 1 and "error" in found[0]:
         raise from_dict(found[0]["error"])
     return found
-
-
-def _workers(text: str) -> list[int] | None:
-    if text == "all":
-        return None
-    words = [word for word in text.split(",") if word]
-    if not all(word.isdigit() for word in words):
-        raise UsageError(f"{text!r} are no workers", hints=["-w 0", "-w 0,3", "-w all"])
-    return [int(word) for word in words]
 
 
 def _nodes(client: Client, place: Place, where: Where) -> list[str] | None:

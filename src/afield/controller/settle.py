@@ -158,7 +158,7 @@ def _ending(attempt: Attempt, words: Mapping[NodeName, str], known: Mapping[Node
         word = "dead" if "dead" in kinds else "never_started"
         return AttemptGone(attempt.id, preempted=False, evidence=_first(known, words, word), exits=found)
     why = _why(finals)
-    causes = [f["cause"] for f in finals if f.get("cause") is not None]
+    causes = _in_time([f["cause"] for f in finals if f.get("cause") is not None], known)
     if not causes and why is Why.END_FIRST:
         causes = _by_themselves(known[node] for node in words)
     return AttemptExited(
@@ -176,6 +176,12 @@ def _unfinished(facts: Facts) -> Facts:
     note = facts.get("stopping")
     signalled = any((p.get("exit") or {}).get("after_signal") for p in facts.get("processes", {}).values())
     return {"by_us": True, "why": note.get("why"), "cause": note.get("cause")} if note and signalled else {}
+
+
+def _in_time(ranks: list[int], known: Mapping[NodeName, Facts]) -> list[int]:
+    """Processes that failed by themselves, the first one first, by the clocks of their nodes."""
+    ended = {int(rank): p.get("exit") for facts in known.values() for rank, p in facts.get("processes", {}).items()}
+    return sorted(ranks, key=lambda rank: ((ended.get(rank) or {}).get("at", 0.0), rank))
 
 
 def _by_themselves(folders: Iterable[Facts]) -> list[int]:
@@ -199,7 +205,8 @@ def _setup_failed(attempt: Attempt, words: Mapping[NodeName, str], known: Mappin
     stage = (known[node].get("final") or {}).get("stage") or "setup"
     ended = (known[node].get("stages", {}).get(stage) or {}).get("exit") or {}
     how = Exited(rank=0, code=ended.get("code"), signal=ended.get("signal"), evidence=evidence(ended)).how
-    return PrepareFailed(attempt.id, stage=stage, detail=f"{how} on {node}")
+    where = f"worker {attempt.nodes.index(node)} ({node})" if len(attempt.nodes) > 1 else str(node)
+    return PrepareFailed(attempt.id, stage=stage, detail=f"{how} on {where}")
 
 
 def concluded(job: Job, events: list[Event]) -> list[Event]:

@@ -13,7 +13,7 @@ from afield.errors import UsageError
 from afield.sdk import calls
 from afield.sdk.notebook import shown
 from afield.sdk.options import Options
-from afield.sdk.submit import BIG
+from afield.sdk.submit import ONCE
 
 
 @af.function(gpus=2, name="train")
@@ -35,7 +35,7 @@ def test_it_may_be_sent_itself_and_is_plain_there() -> None:
 
 
 def test_options_are_the_settings_by_name() -> None:
-    assert set(Options.__annotations__) == {key.name for key in KEYS} | {BIG}
+    assert set(Options.__annotations__) == {key.name for key in KEYS} | set(ONCE)
 
 
 def test_an_option_that_does_not_exist_is_refused_at_once() -> None:
