@@ -43,7 +43,7 @@ def pod(shared: Sandbox) -> Iterator[Sandbox]:
 
 
 def newest(sandbox: Sandbox) -> int:
-    return int(json.loads(sandbox.afield("ps", "--all", "--json").stdout)["jobs"][0]["number"])
+    return int(str(view(sandbox)["number"]))
 
 
 def view(sandbox: Sandbox, job: int | str = "@last") -> dict[str, object]:
@@ -144,16 +144,13 @@ def test_a_command_runs_on_the_worker_that_is_named(pod: Sandbox) -> None:
     nodes = view(pod, number)["nodes"]
     assert isinstance(nodes, list)
     assert f"w2 ({nodes[2]}): exit code 2" in some.stderr.decode()
-    assert pod.afield("exec", f"job:{number}", "-w", "9", "--", "true").returncode == 127, (
-        "options stand before the job"
-    )
-    missing = pod.afield("exec", "-w", "9", str(number), "--", "true")
+    missing = pod.afield("exec", f"job:{number}", "-w", "9", "--", "true")
     assert (missing.returncode, b"0 to 3" in missing.stderr) == (3, True)
     pid = pod.afield("exec", "-w", "0", "--", "sh", "-c", "echo $AFIELD_MARK").stdout
     assert pid == b"\n", "what runs beside a job is no part of it"
     inside = pod.afield("shell", "-w", "2", given=b'echo "worker $AFIELD_WORKER in $(pwd)"\nexit\n')
     assert b"worker 2 in " in inside.stdout
-    assert f"/{number}/src".encode() in inside.stdout, inside.stdout
+    assert f"/{number}.1/src".encode() in inside.stdout, inside.stdout
     assert pod.afield("stop", str(number)).returncode == 0
     nobody = pod.afield("exec", "-w", "3", "--", "true")
     assert (nobody.returncode, b"no job runs" in nobody.stderr) == (2, True)
