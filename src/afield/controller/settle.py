@@ -150,10 +150,11 @@ def _ending(attempt: Attempt, words: Mapping[NodeName, str], known: Mapping[Node
     found = tuple(sorted((e for node in words for e in exits(known[node])), key=lambda e: e.rank))
     finals = [known[node].get("final") or _unfinished(known[node]) for node in words]
     kinds = set(words.values())
+    if "setup_failed" in kinds:
+        # Also where others never began: they were sealed for it, and it would fail again.
+        return _setup_failed(attempt, words, known)
     if "never_started" in kinds and not any(verdict.began(dict(known[node])) for node in words):
         return NeverStarted(attempt.id, _first(known, words, "never_started"))
-    if "setup_failed" in kinds:
-        return _setup_failed(attempt, words, known)
     if "dead" in kinds or ("never_started" in kinds and attempt.why is None):
         word = "dead" if "dead" in kinds else "never_started"
         return AttemptGone(attempt.id, preempted=False, evidence=_first(known, words, word), exits=found)

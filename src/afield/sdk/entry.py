@@ -45,9 +45,11 @@ def _check_inside(word: str, root: Path, here: Path) -> None:
             )
         return
     if not inside:
+        holds = os.path.dirname(path)
+        brings = [] if top.startswith(holds.rstrip(os.sep) + os.sep) else [f"--dir {os.path.dirname(word)}"]
         raise UsageError(
             f"{word} is outside of what is sent",
             why=f"that is {top}",
-            hints=["run it from a folder that holds it", f"--dir {os.path.dirname(word)} brings its folder too"],
+            hints=["run it from a folder that holds it", *(f"{words} brings its folder too" for words in brings)],
             code="entry-outside",
         )
