@@ -25,44 +25,44 @@ def cells(view: dict[str, Any]) -> list[list[str]]:
     return [[cell.strip() for cell in line.split("  ") if cell.strip()] for line in lines[1:]]
 
 
-@pytest.mark.parametrize(
-    ("exits", "cause", "rows"),
-    [
-        (
-            [ended(0, signal=15, how="killed by SIGTERM"), ended(1, 0), ended(2, 7), ended(3, 143)],
-            2,
-            [
-                ["w2", "box2", "7", "failed first", "ValueError: bad"],
-                ["w0,w3", "2 nodes", "143", "stopped because w2 failed"],
-                ["w1", "box1", "0", "succeeded"],
-            ],
-        ),
-        (
-            [ended(2, 7), ended(3, 1)],
-            2,
-            [
-                ["w2", "box2", "7", "failed first", "ValueError: bad"],
-                ["w3", "box3", "1", "failed"],
-                ["w0-1", "2 nodes", "-", "not begun because w2 failed"],
-            ],
-        ),
-        (
-            [
-                ended(0, signal=9, how="killed by SIGKILL; afield did not send it"),
-                ended(1, 0),
-                ended(2, 7),
-                ended(3, 0),
-            ],
-            2,
-            [
-                ["w2", "box2", "7", "failed first", "ValueError: bad"],
-                ["w0", "box0", "137", "killed by SIGKILL; afield did not send it"],
-                ["w1,w3", "2 nodes", "0", "succeeded"],
-            ],
-        ),
-        ([ended(0, 0)], None, [["w0", "box0", "0", "succeeded"], ["w1-3", "3 nodes", "-", "nobody knows how"]]),
-    ],
-)
+ENDS = [
+    (
+        [ended(0, signal=15, how="killed by SIGTERM"), ended(1, 0), ended(2, 7), ended(3, 143)],
+        2,
+        [
+            ["w2", "box2", "7", "failed first", "ValueError: bad"],
+            ["w0,w3", "2 nodes", "143", "stopped because w2 failed"],
+            ["w1", "box1", "0", "succeeded"],
+        ],
+    ),
+    (
+        [ended(2, 7), ended(3, 1)],
+        2,
+        [
+            ["w2", "box2", "7", "failed first", "ValueError: bad"],
+            ["w3", "box3", "1", "failed"],
+            ["w0-1", "2 nodes", "-", "not begun because w2 failed"],
+        ],
+    ),
+    (
+        [
+            ended(0, signal=9, how="killed by SIGKILL; afield did not send it"),
+            ended(1, 0),
+            ended(2, 7),
+            ended(3, 0),
+        ],
+        2,
+        [
+            ["w2", "box2", "7", "failed first", "ValueError: bad"],
+            ["w0", "box0", "137", "killed by SIGKILL; afield did not send it"],
+            ["w1,w3", "2 nodes", "0", "succeeded"],
+        ],
+    ),
+    ([ended(0, 0)], None, [["w0", "box0", "0", "succeeded"], ["w1-3", "3 nodes", "-", "nobody knows how"]]),
+]
+
+
+@pytest.mark.parametrize(("exits", "cause", "rows"), ENDS)
 def test_who_failed_and_who_was_stopped_for_it(
     exits: list[dict[str, Any]], cause: int | None, rows: list[list[str]]
 ) -> None:

@@ -89,10 +89,10 @@ def test_a_pattern_is_looked_for_in_what_a_person_sees() -> None:
 
 def test_the_words_of_stream() -> None:
     assert chosen("all", None, None).ranks is None
-    assert chosen("0,3", None, None).ranks == {0, 3}
+    assert chosen("0,3", None, None).ranks == frozenset((0, 3))
     assert (chosen("1,err", None, None).only, chosen("out,err", None, None).only) == ("err", "")
-    for words in (("w0", None), ("-1", None), ("all", "(")):
+    for stream, grep in (("w0", None), ("-1", None), ("all", "(")):
         with pytest.raises(UsageError):
-            chosen(*words, None)
+            chosen(stream, grep, None)
     with pytest.raises(UsageError, match="no worker 2"):
         chosen("0,2", None, None).check(2)
