@@ -188,7 +188,7 @@ def test_files_of_several_workers_are_asked_for_by_worker(pod: Sandbox) -> None:
     assert (pod.project / "w3/out").read_text() == "from 3\n"
     assert not (pod.project / "w0").exists()
     (pod.project / "here").mkdir()
-    assert pod.afield("pull", "-w", "all", f"{number}:src/f", "here").returncode == 0
+    assert pod.afield("pull", "--all", f"{number}:src/f", "here").returncode == 0
     assert [(pod.project / f"here/w{n}/f").read_text() for n in range(4)] == [f"from {n}\n" for n in range(4)]
     assert pod.afield("push", "-w", "1", "afield.toml", f"{number}:keep/").returncode == 0
     listed = by_worker(pod.afield("exec", str(number), "--", "sh", "-c", "ls $KEEP_DIR; echo end").stdout)

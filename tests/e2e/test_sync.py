@@ -72,6 +72,12 @@ def test_the_folder_above_a_home_is_refused(sandbox: Sandbox, host: Host) -> Non
     assert (done.returncode, b"a home folder, or holds one" in done.stderr) == (2, True)
 
 
+def test_a_folder_in_itself_is_refused(sandbox: Sandbox) -> None:
+    for place in (f"{sandbox.project}/copy", str(sandbox.project.parent / "project")):
+        done = sandbox.afield("sync", f"local:{place}")
+        assert (done.returncode, b"lie in each other" in done.stderr) == (2, True), done.stderr
+
+
 def test_changes_arrive_also_after_a_cut_until_it_is_ended(sandbox: Sandbox, host: Host) -> None:
     where = sandbox.afield("exec", "-n", host.name, "--", "mkdir", "-p", "live")
     assert where.returncode == 0

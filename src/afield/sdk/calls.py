@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from afield.sdk import pickling
 from afield.sdk.call import Call
 from afield.sdk.client import submit_key
 from afield.sdk.outcome import CALL
-from afield.sdk.submit import BIG, common, said
+from afield.sdk.submit import BIG, NO_PREFLIGHT, NO_SYNC, common, said
 from afield.sdk.watcher import watcher
 from afield.snapshot.attached import attach
 from afield.snapshot.dirs import places, take_with
@@ -57,6 +57,10 @@ def build(
     root, place = find_root(folder or Path.cwd())
     settings = load(root, said(options, folder))
     _check_python(settings)
+    if options.get(NO_PREFLIGHT):
+        settings = replace(settings, preflight=())
+    if options.get(NO_SYNC):
+        raise UsageError("a function brings its own code", why="no_sync is for programs", hints=["leave no_sync out"])
     named = getattr(function, "__name__", type(function).__name__)
     packed = [pickling.pack_function(function, root), *(pickling.pack_arguments(*given) for given in arguments)]
     tree = Tree(root, places(settings.dirs, root))

@@ -70,6 +70,7 @@ class Mirror:
         self._folder = folder
         self._place = place
         self._refuse_home()
+        self._refuse_itself()
         what = "\0".join((self.node, place["path"], str(folder)))
         name = hashlib.sha256(what.encode("utf-8", "surrogateescape")).hexdigest()[:24]
         self._file = Path(Folders().state, "mirrors", f"{name}.json")
@@ -96,6 +97,12 @@ class Mirror:
                 why="what a mirror removes must not be near anything else",
                 hints=[f"afield sync . {self.node}:~/NAME", f"afield sync . {self.node}:NAME"],
             )
+
+    def _refuse_itself(self) -> None:
+        """On this machine a folder in itself would grow with each look."""
+        here, there = f"{self._folder}/", f"{self._place['path']}/"
+        if self.node == "local" and (here.startswith(there) or there.startswith(here)):
+            raise UsageError(f"{self._place['path']} and {self._folder} lie in each other")
 
     def _brought(self) -> list[str]:
         try:

@@ -65,3 +65,9 @@ def test_a_notebook_shows_nothing_that_a_job_wrote_as_markup() -> None:
     assert "&lt;b&gt;" in text
     assert "box&amp;1" in text
     assert "timed out" in text
+
+
+def test_a_function_cannot_run_in_the_code_of_another_job(tmp_path: Path) -> None:
+    (tmp_path / "afield.toml").write_text("")
+    with pytest.raises(UsageError, match="brings its own code"):
+        calls.build(len, [((), {})], {"no_sync": True}, tmp_path)
