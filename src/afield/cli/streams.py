@@ -8,7 +8,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any, TextIO
 
@@ -144,8 +144,9 @@ class Output:
         over = threading.Event()
 
         def turn() -> None:
-            while not over.wait(PATIENCE_S / 2):
-                self.turn()
+            with suppress(BrokenPipeError):  # the caller meets it too, at the next line or at the end
+                while not over.wait(PATIENCE_S / 2):
+                    self.turn()
 
         thread = threading.Thread(target=turn, daemon=True)
         thread.start()

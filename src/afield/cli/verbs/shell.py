@@ -11,7 +11,9 @@ from afield.errors import UsageError
 
 
 @click.command(name="shell", short_help="a shell on a node, or beside a job")
-@click.option("-w", "--worker", type=click.IntRange(min=0), help="On this worker of a job (0 when none is named).")
+@click.option(
+    "-w", "--worker", type=click.IntRange(min=0), metavar="N", help="On this worker of a job (0 when none is named)."
+)
 @click.argument("target", required=False, metavar="[NODE|JOB]")
 def command(target: str | None, worker: int | None) -> None:
     """Open a login shell on a node, or a shell with the variables and the folder of a job's process.
