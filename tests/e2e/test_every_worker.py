@@ -91,6 +91,8 @@ def test_the_worker_that_fails_is_named_and_the_others_are_stopped_for_it(pod: S
     assert ["w2", processes[2], "7", "failed first", "bad shard"] in cells, text
     assert ["w0-1,w3", "3 nodes", "143", "stopped because w2 failed"] in cells, text
     assert f"process 2 on {processes[2]}: exit code 7" in text
+    shown = pod.afield("show", "@last").stdout.decode()
+    assert f"  process 2 on {processes[2]}: exit code 7  <- ended the attempt" in shown
 
 
 def test_what_is_shown_is_chosen_and_all_is_stored(pod: Sandbox) -> None:
