@@ -31,6 +31,7 @@ class Key(NamedTuple):
 KEYS = (
     Key("node", Kind.WORDS, "Where: a node, or several to choose from."),
     Key("request", Kind.TEXT, "Process groups and what each process needs, as '2:[4:a100,mem=40G]'."),
+    Key("need", Kind.TEXT, "What one process needs at least, as 'gpu_mem=1.5G,disk=3G'; the node with least to spare."),
     Key("gpus", Kind.NUMBER, "How many devices for the one process."),
     Key("time", Kind.TIME, "Time limit: 90m, 2h, 1d."),
     Key("policy", Kind.TEXT, "After a fault.", ("pass", "resume", "rerun", "reapply", "pre")),
@@ -41,6 +42,7 @@ KEYS = (
     Key("setup", Kind.COMMAND, "Run once per node and content."),
     Key("preflight", Kind.COMMAND, "Run before every attempt; its failure ends it."),
     Key("env", Kind.VARIABLES, "Variables for the job; K alone passes the caller's."),
+    Key("secrets", Kind.WORDS, "Secrets that the job gets as variables, by name; see `afield secret set`."),
     Key("outputs", Kind.WORDS, "Files of the job's folder that come home too, as '*.pt', each when it is finished."),
     Key("continues", Kind.NUMBER, "Begin with the keep folder of this job."),
     Key("merge", Kind.SWITCH, "One log: errors go where output goes."),

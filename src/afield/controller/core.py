@@ -38,6 +38,7 @@ from afield.model.node import Health
 from afield.model.ports import Ports
 from afield.model.world import World
 from afield.plan.explain import Explainer, explain
+from afield.plan.need import needs
 from afield.runner import points
 from afield.store.output import Mirror
 from afield.store.port import Store
@@ -76,7 +77,7 @@ class Controller:
         self._homing.wake = self._wake
         hands = Hands(self.record, self._effects, self._watch, self.fleet, self._turned, ports, self._homing)
         self._loop = Loop(self.world, hands)
-        self._intake = Intake(store, self.world, self._writer)
+        self._intake = Intake(store, self.world, self._writer, ports.clock.wall)
         self._task: asyncio.Task[None] | None = None
         self.idle_since: float | None = self._ports.clock.mono()
 
@@ -112,6 +113,7 @@ class Controller:
         await self._met()
         for continued in {s.task.continues for s in submissions if s.task.continues}:
             self._find(continued)
+        await self.fleet.freshen([s.nodes for s in submissions if needs(s.request)])
         accepted = await self._intake.submit(submissions, dry_run=dry_run)
         if not dry_run:
             await self._seen(accepted[-1].number)

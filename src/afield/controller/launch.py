@@ -101,10 +101,12 @@ class Launcher:
             self.watch.stage(attempt.id, Stage("sync", "done", sent, seconds=self.clock.mono() - began))
 
 
-def machine_line(job: Job, attempt: Attempt) -> Stage:
-    """The first line of progress: where the attempt goes, and how long it waited."""
+def machine_line(job: Job, attempt: Attempt, others: str = "") -> Stage:
+    """The first line of progress: where the attempt goes, why not to the `others`, and how long it waited."""
     names: dict[NodeName, int] = {}
     for placement in attempt.placements:
         names[placement.node] = names.get(placement.node, 0) + len(placement.devices)
     text = ", ".join(f"{n} ({d} device{'s' * (d > 1)})" if d else str(n) for n, d in names.items())
+    if others:
+        text = f"{text}; {others}"
     return Stage("machine", "done", text, seconds=max(0.0, attempt.placed_at - job.submitted_at))

@@ -193,10 +193,10 @@ def _one(function):
     return replies
 
 
-def _probe(paths, _head):
+def _probe(paths, head):
     from .probe import probe
 
-    return probe(paths)
+    return probe(paths, head.get("hosts") or ())
 
 
 def _launch(paths, head):

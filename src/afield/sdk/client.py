@@ -251,6 +251,11 @@ class Client:
         """Ask a node for its facts now."""
         return self._view("POST", f"{_node(name)}/probe")
 
+    def probe_nodes(self, names: Sequence[str] | None = None) -> list[View]:
+        """Ask nodes, None for all, for their facts now and at once; one that does not answer says why in `probe`."""
+        body = {"nodes": None if names is None else list(names)}
+        return list(self._call("POST", "/v1/nodes/probe", body)["nodes"])
+
     def shell(self, name: str) -> View:
         """The commands that give a person a shell on a node (`argv`) and a login to it (`login`)."""
         return self._view("GET", f"{_node(name)}/shell")

@@ -11,6 +11,7 @@ class Options(TypedDict, total=False):
 
     node: str | Sequence[str]
     request: str
+    need: str
     gpus: int
     time: str
     policy: str
@@ -21,6 +22,7 @@ class Options(TypedDict, total=False):
     setup: str | Sequence[str]
     preflight: str | Sequence[str]
     env: Mapping[str, str | int] | Sequence[str]
+    secrets: str | Sequence[str]
     outputs: str | Sequence[str]
     continues: int
     merge: bool

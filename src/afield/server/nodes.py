@@ -26,6 +26,7 @@ class NodeRoutes:
         add = router.add_api_route
         add("/nodes", self.nodes, methods=["GET"], response_model=schema.Nodes)
         add("/nodes", self.add, methods=["POST"], response_model=schema.NodeView)
+        add("/nodes/probe", self.probe_all, methods=["POST"], response_model=schema.ProbedNodes)
         add("/nodes/{name}", self.node, methods=["GET"], response_model=schema.NodeView)
         add("/nodes/{name}", self.set, methods=["PATCH"], response_model=schema.NodeView)
         add("/nodes/{name}", self.remove, methods=["DELETE"], response_model=schema.NodeView)
@@ -37,6 +38,10 @@ class NodeRoutes:
     async def nodes(self) -> Response:
         """All nodes."""
         return Json({"schema": SCHEMA, "nodes": self._desk.controller.fleet.all()})
+
+    async def probe_all(self, body: schema.ProbeBody) -> Response:
+        """Ask nodes for their facts now, all at once; one that does not answer has the reason in its `probe`."""
+        return Json({"schema": SCHEMA, "nodes": await self._desk.controller.fleet.probe_all(body.nodes)})
 
     async def add(self, body: dict[str, Any]) -> Response:
         """Add a node after reaching it; the fields are those of the backend, `target` for ssh."""

@@ -30,6 +30,9 @@ class FleetPort(Protocol):
     async def probe(self, name: str) -> View:
         """The view of a node after asking it for its facts now."""
 
+    async def probe_all(self, names: list[str] | None) -> list[View]:
+        """The views of nodes, None for all, after asking them at once; each has its `probe`."""
+
     def view(self, name: str) -> View:
         """One node."""
 

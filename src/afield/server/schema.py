@@ -56,6 +56,13 @@ class ExecuteBody(BaseModel):
     variables: dict[str, str] = Field(default_factory=dict)
 
 
+class ProbeBody(BaseModel):
+    """Which nodes to ask; null means all."""
+
+    model_config = _STRICT
+    nodes: list[str] | None = None
+
+
 class PlaceBody(BaseModel):
     """A place: nodes (null: all) or a job with workers (null: all, none: its only one), an area, a path in it."""
 
@@ -204,6 +211,8 @@ class DeviceView(TypedDict):
     model: str
     index: int
     memory_bytes: int
+    taken_bytes: int
+    used_bytes: int | None
     busy: str
     job: int | None
 
@@ -227,6 +236,7 @@ class NodeView(TypedDict):
     jobs: list[int]
     facts: dict[str, str]
     seen_at: str | None
+    asked_at: str | None
     silent_since: str | None
     drained: bool
 
@@ -243,6 +253,34 @@ class Nodes(TypedDict):
 
     schema: int
     nodes: list[NodeView]
+
+
+class ProbeView(TypedDict):
+    """What a node said when it was asked just now, or `error` where it did not."""
+
+    error: dict[str, Any] | None
+    took_s: float
+    skew_s: float | None
+    internet: str
+    memory_free_bytes: int | None
+    disk_bytes: int | None
+    disk_free_bytes: int | None
+    load: float | None
+    uv: str
+    devices_error: str
+
+
+class ProbedNodeView(NodeView):
+    """A node that was asked just now."""
+
+    probe: ProbeView
+
+
+class ProbedNodes(TypedDict):
+    """Nodes that were asked just now, in one envelope."""
+
+    schema: int
+    nodes: list[ProbedNodeView]
 
 
 class Shell(TypedDict):

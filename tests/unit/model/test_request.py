@@ -104,7 +104,7 @@ def test_refused_with_its_column(text: str, column: int, part: str) -> None:
         ("[4]", "4:gpu"),
         ("4", "4:gpu"),
         ("gpu", "[gpu]"),
-        ("[x=1]", "cpu=, mem= and disk="),
+        ("[x=1]", "cpu=, mem=, disk= and gpu_mem="),
     ],
 )
 def test_says_what_was_meant(text: str, hint: str) -> None:
