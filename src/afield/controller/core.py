@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from afield.backends.port import Backend
+from afield.config.secrets import Secrets
 from afield.controller import views
 from afield.controller.data import Data
 from afield.controller.effects import Effects
@@ -52,6 +53,9 @@ MET_S = 5.0
 SEEN_S = 0.5
 """How long the answer to a submission waits for the plan to have looked at it."""
 
+NAMED = 30
+"""So many of the newest jobs can be completed by a shell."""
+
 AGAIN_S = 1.0
 """Before a node is asked again for bytes that could not be kept."""
 
@@ -71,7 +75,9 @@ class Controller:
         self.fleet = Fleet(store.id, self.world, backends, self, ports)
         self.data = Data(self.fleet, self._find)
         keeps = Keeps(mirror.beside("keep"), self._find, self.fleet.find)
-        launcher = Launcher(store.id, cache, self._watch, self.world, ports.clock, keeps, Ways(self._watch))
+        self.secrets = Secrets()
+        ways = Ways(self._watch)
+        launcher = Launcher(store.id, cache, self._watch, self.world, ports.clock, keeps, ways, self.secrets)
         self._effects = Effects(launcher, self.fleet.find, self.record, self._heard)
         self._homing = Homing(mirror.beside("home"), self.world, self.fleet.find, keeps)
         self._homing.wake = self._wake
@@ -113,6 +119,7 @@ class Controller:
         await self._met()
         for continued in {s.task.continues for s in submissions if s.task.continues}:
             self._find(continued)
+        self.secrets.check(name for s in submissions for name in s.task.secrets)
         await self.fleet.freshen([s.nodes for s in submissions if needs(s.request)])
         accepted = await self._intake.submit(submissions, dry_run=dry_run)
         if not dry_run:
@@ -169,6 +176,13 @@ class Controller:
         wanted = attempt or len(job.attempts)
         data, _ = self._watch.mirror.read(f"{job.number}.{wanted}", stream, start, length)
         return data
+
+    def names(self) -> dict[str, Any]:
+        """The nodes with their health, and the newest jobs with what they are."""
+        newest = [self.world.jobs.get(job.number, job) for job in self.store.jobs(unfinished_only=False, limit=NAMED)]
+        jobs = [(int(j.number), f"{j.phase}  {j.name or ' '.join(j.task.argv)}"[:60]) for j in newest]
+        nodes = [(str(n.name), str(n.health)) for n in sorted(self.world.nodes.values(), key=lambda n: n.name)]
+        return {"nodes": nodes, "jobs": [(n, "".join(c if c.isprintable() else "?" for c in t)) for n, t in jobs]}
 
     def why(self, number: int) -> dict[str, Any]:
         """Why a job is where it is: for a queued one what binds, who holds it, what would start it now."""

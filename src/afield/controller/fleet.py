@@ -158,6 +158,35 @@ class Fleet:
             await session.close()
         return view
 
+    async def clean(self, name: str, *, every: bool, force: bool, act: bool) -> dict[str, Any]:
+        """Remove what is kept on a node for speed, or with `every` all of ours, and then forget it.
+
+        Without `act` nothing is touched: what is there. Raises NotAllowed while a job runs there, and before results
+        that are not home yet are lost, unless forced.
+        """
+        node = self._node(name)
+        session = self.session(name)
+        if every and node.name == LOCAL:
+            raise NotAllowed("the node local is this machine and stays", hints=["afield node clean local"])
+        if jobs := self.view(name)["jobs"]:
+            numbers = " ".join(str(j) for j in jobs)
+            raise NotAllowed(f"node {name} runs jobs {numbers}", hints=[f"afield stop {numbers}"])
+        await session.link_now()
+        found, _ = await session.call("leave", act=False, every=every)
+        if every and found["waiting"] and not force:
+            jobs_there = " ".join(sorted({attempt.rpartition(".")[0] for attempt in found["waiting"]}, key=int))
+            raise NotAllowed(
+                f"not all of jobs {jobs_there} is home from {name}",
+                why="its last output or results are only there",
+                hints=["wait a moment and ask again", f"afield node clean {name} --all --force   they are lost"],
+            )
+        if not act:
+            return found
+        done, _ = await session.call("leave", act=True, every=every)
+        if every:
+            await self.remove(name, force=force)
+        return done
+
     async def probe(self, name: str) -> views.View:
         """Ask a node for its facts now."""
         await self.session(name).probe()

@@ -63,6 +63,7 @@ def job_view(job: Job, world: World, now: float, reason: Callable[[Job], str] | 
             "base_commit": code.base_commit,
         },
         "environment": str(job.task.environment.kind),
+        "secrets": list(job.task.secrets),
         "packages": list(job.task.environment.packages),
         "attempts": [attempt_view(a) for a in job.attempts],
         "silent": _silent(job, world, now),

@@ -7,7 +7,6 @@ from enum import StrEnum
 
 from afield.model.ids import NodeName
 
-
 DRIVER_SHARE = 0.05
 """So much of a device's memory may be in use with nobody there."""
 

@@ -73,6 +73,7 @@ class Kitchen:
         front = live.pop("PATH_PREPEND", "")
         found = dict(self.common, **live)
         found.update(own)
+        found.update(self.case.secrets)
         if front:
             found["PATH"] = front + ":" + found["PATH"]
         if own.get("PYTHONPATH") and live.get("PYTHONPATH"):

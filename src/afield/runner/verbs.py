@@ -201,7 +201,7 @@ def _probe(paths, head):
 
 def _launch(paths, head):
     spec = head["spec"]
-    reply = perform(orders.launch(paths, spec, _staging(paths), _asking(paths)))
+    reply = perform(orders.launch(paths, spec, _staging(paths), _asking(paths), head.get("secrets")))
     if head.get("watch") is not None:
         reply["facts"] = perform(folder.facts(paths, orders.name(spec)))
     return reply
@@ -273,6 +273,12 @@ def _clean(paths, head):
     for attempt in head["attempts"]:
         folder.split(attempt)
     return {"removed": [attempt for attempt in head["attempts"] if tidy.forget(paths, attempt)]}
+
+
+def _leave(paths, head):
+    from . import leave
+
+    return leave.clean(paths, head["every"]) if head["act"] else leave.look(paths)
 
 
 def _tidy(paths, head):
@@ -349,6 +355,7 @@ SLOW = {
     "ack": _one(_ack),
     "runs": _runs,
     "clean": _one(_clean),
+    "leave": _one(_leave),
     "tidy": _one(_tidy),
     "data.find": _one(_find),
     "data.list": _list,

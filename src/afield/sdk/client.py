@@ -256,6 +256,14 @@ class Client:
         body = {"nodes": None if names is None else list(names)}
         return list(self._call("POST", "/v1/nodes/probe", body)["nodes"])
 
+    def clean_node(self, name: str, *, every: bool = False, force: bool = False, act: bool = True) -> View:
+        """Remove what is kept on a node for speed, or with `every` all of it and forget the node; what was removed.
+
+        Without `act` what is there. Raises NotAllowed while a job runs there.
+        """
+        body = {"every": every, "force": force, "act": act}
+        return self._view("POST", f"{_node(name)}/clean", body, tries=1)
+
     def shell(self, name: str) -> View:
         """The commands that give a person a shell on a node (`argv`) and a login to it (`login`)."""
         return self._view("GET", f"{_node(name)}/shell")
@@ -273,6 +281,20 @@ class Client:
             if head["on"] == "done":
                 return
         raise Gone("afield's server left in the middle")
+
+    # secrets
+
+    def secrets(self) -> list[View]:
+        """The names of all secrets, and when each was set; values are never told."""
+        return list(self._call("GET", "/v1/secrets")["secrets"])
+
+    def set_secret(self, name: str, value: str) -> None:
+        """Keep a value that jobs get as a variable. Raises UsageError."""
+        self._call("PUT", f"/v1/secrets/{quote(name, safe='')}", {"value": value})
+
+    def remove_secret(self, name: str) -> None:
+        """Forget a value. Raises NotFound."""
+        self._call("DELETE", f"/v1/secrets/{quote(name, safe='')}", tries=1)
 
     # the server
 

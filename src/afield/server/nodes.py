@@ -31,6 +31,7 @@ class NodeRoutes:
         add("/nodes/{name}", self.set, methods=["PATCH"], response_model=schema.NodeView)
         add("/nodes/{name}", self.remove, methods=["DELETE"], response_model=schema.NodeView)
         add("/nodes/{name}/probe", self.probe, methods=["POST"], response_model=schema.NodeView)
+        add("/nodes/{name}/clean", self.clean, methods=["POST"], response_model=dict[str, Any])
         add("/nodes/{name}/shell", self.shell, methods=["GET"], response_model=schema.Shell)
         add("/exec", self.execute, methods=["POST"], response_class=Response, responses=STREAM)
         return router
@@ -62,6 +63,11 @@ class NodeRoutes:
     async def probe(self, name: str) -> Response:
         """Ask a node for its facts now."""
         return Json(await self._desk.controller.fleet.probe(name))
+
+    async def clean(self, name: str, body: schema.CleanBody) -> Response:
+        """Remove what is kept on a node for speed, or every trace; what was removed; without `act` what is there."""
+        done = await self._desk.controller.fleet.clean(name, every=body.every, force=body.force, act=body.act)
+        return Json({"schema": SCHEMA, "node": name, **done})
 
     async def shell(self, name: str) -> Response:
         """The commands for the caller's own terminal."""

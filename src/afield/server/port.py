@@ -27,6 +27,9 @@ class FleetPort(Protocol):
     async def remove(self, name: str, *, force: bool) -> View:
         """The view of the node that is no longer in the fleet."""
 
+    async def clean(self, name: str, *, every: bool, force: bool, act: bool) -> dict[str, Any]:
+        """What was removed on a node, or is there where `act` is off."""
+
     async def probe(self, name: str) -> View:
         """The view of a node after asking it for its facts now."""
 
@@ -44,6 +47,19 @@ class FleetPort(Protocol):
 
     def execute(self, names: list[str] | None, argv: list[str], variables: dict[str, str]) -> AsyncIterator[Frame]:
         """One command on the named nodes, or on all."""
+
+
+class SecretsPort(Protocol):
+    """Values that jobs get and nobody reads. Everything raises AfieldError."""
+
+    def listed(self) -> list[tuple[str, float]]:
+        """(name, when it was set in UTC seconds) of all."""
+
+    def set(self, name: str, value: str) -> None:
+        """Keep a value."""
+
+    def remove(self, name: str) -> None:
+        """Forget a value."""
 
 
 class DataPort(Protocol):
@@ -73,6 +89,10 @@ class ControllerPort(Protocol):
     @property
     def fleet(self) -> FleetPort:
         """The nodes."""
+
+    @property
+    def secrets(self) -> SecretsPort:
+        """Values that jobs get and nobody reads."""
 
     @property
     def data(self) -> DataPort:
@@ -124,6 +144,9 @@ class ControllerPort(Protocol):
 
     def events(self, since: int) -> AsyncIterator[Record]:
         """The log after a cursor, then live."""
+
+    def names(self) -> View:
+        """(name, health) of all `nodes`, and (number, what it is) of the newest `jobs`."""
 
     def overview(self) -> View:
         """Everything on one screen."""

@@ -56,6 +56,22 @@ class ExecuteBody(BaseModel):
     variables: dict[str, str] = Field(default_factory=dict)
 
 
+class CleanBody(BaseModel):
+    """How far to clean a node: `every` trace, also results that are not home (`force`), or only look (not `act`)."""
+
+    model_config = _STRICT
+    every: bool = False
+    force: bool = False
+    act: bool = True
+
+
+class SecretBody(BaseModel):
+    """The value of a secret; no answer ever has one."""
+
+    model_config = _STRICT
+    value: Annotated[str, Field(min_length=1)]
+
+
 class ProbeBody(BaseModel):
     """Which nodes to ask; null means all."""
 
@@ -198,6 +214,7 @@ class JobView(TypedDict):
     outcome: str | None
     snapshot: SnapshotView | None
     environment: str
+    secrets: list[str]
     packages: list[str]
     attempts: list[AttemptView]
     silent: dict[str, float]
@@ -239,6 +256,28 @@ class NodeView(TypedDict):
     asked_at: str | None
     silent_since: str | None
     drained: bool
+
+
+class Names(TypedDict):
+    """What a shell may complete: names, each with a word about it."""
+
+    nodes: list[tuple[str, str]]
+    jobs: list[tuple[int, str]]
+    secrets: list[str]
+
+
+class SecretView(TypedDict):
+    """A secret without its value."""
+
+    name: str
+    set_at: str | None
+
+
+class SecretsView(TypedDict):
+    """All secrets, without their values, in one envelope."""
+
+    schema: int
+    secrets: list[SecretView]
 
 
 class Jobs(TypedDict):
