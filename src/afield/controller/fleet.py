@@ -168,7 +168,7 @@ class Fleet:
         session = self.session(name)
         if every and node.name == LOCAL:
             raise NotAllowed("the node local is this machine and stays", hints=["afield node clean local"])
-        if jobs := self.view(name)["jobs"]:
+        if (act or every) and (jobs := self.view(name)["jobs"]):
             numbers = " ".join(str(j) for j in jobs)
             raise NotAllowed(f"node {name} runs jobs {numbers}", hints=[f"afield stop {numbers}"])
         await session.link_now()
