@@ -68,12 +68,8 @@ def _walk(command: click.Command, path: str) -> Iterator[tuple[str, dict[str, An
 def _kind(param: click.Option) -> str:
     """`flag` takes no value (or needs none), "" a value that nobody can guess."""
     name = param.name or ""
-    if (
-        param.is_flag
-        or param.count
-        or (param.flag_value not in (None, False) and not param.required and not param.prompt)
-    ):
-        return "flag" if param.is_flag or param.count or name == "as_json" else OPTIONS.get(name, "")
+    if param.is_flag or param.count or name == "as_json":
+        return "flag"
     if isinstance(param.type, click.Choice):
         return f"choice:{','.join(map(str, param.type.choices))}"
     if name in _CHOICES:

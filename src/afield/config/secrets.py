@@ -45,7 +45,7 @@ class Secrets:
         """Forget a value. Raises NotFound."""
         found = self._read()
         if name not in found:
-            raise self._missing([name], found)
+            raise self._missing([name], found, "afield secret ls")
         self._write({known: entry for known, entry in found.items() if known != name})
 
     def check(self, names: Iterable[str]) -> None:
@@ -62,12 +62,14 @@ class Secrets:
             raise self._missing(missing, found)
         return {name: str(found[name]["value"]) for name in wanted}
 
-    def _missing(self, names: list[str], found: Iterable[str]) -> NotFound:
+    def _missing(self, names: list[str], found: Iterable[str], hint: str = "") -> NotFound:
         import difflib  # noqa: PLC0415 only for mistakes
 
         near = difflib.get_close_matches(names[0], list(found), n=1)
         hints = [f"did you mean {near[0]}?"] if near else []
-        return NotFound(f"there is no secret {', '.join(names)}", hints=[*hints, f"afield secret set {names[0]}"])
+        return NotFound(
+            f"there is no secret {', '.join(names)}", hints=[*hints, hint or f"afield secret set {names[0]}"]
+        )
 
     def _read(self) -> dict[str, dict[str, object]]:
         try:

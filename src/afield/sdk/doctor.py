@@ -14,12 +14,17 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from afield.config import folders
+from afield.build import build
+from afield.config import folders, load
 from afield.config.files import config_folder
 from afield.config.secrets import Secrets
+from afield.environment.uv import binary
 from afield.errors import AfieldError
 from afield.model.amount import about_bytes
 from afield.sdk.door import Door
+from afield.sdk.submit import describe
+from afield.snapshot.take import find_root
+from afield.transport.reap import abandoned
 
 OK, WARN, BAD = "ok", "warn", "bad"
 LEAST_DISK = 2_000_000_000
@@ -51,7 +56,7 @@ def machine() -> Iterator[Check]:
         fix = "" if found else f"install {name}: needed for {use}"
         yield Check("machine", OK if found else state, found or f"{name}: missing", fix)
     yield _uv()
-    yield from _store()
+    yield _store()
     yield from _kept()
     yield _controller()
     yield from _left_over()
@@ -64,17 +69,15 @@ def version(argv: list[str]) -> str:
     if path is None:
         return ""
     try:
-        done = subprocess.run(argv, capture_output=True, timeout=VERSION_S, stdin=subprocess.DEVNULL)
+        done = subprocess.run(argv, check=False, capture_output=True, timeout=VERSION_S, stdin=subprocess.DEVNULL)
     except (OSError, subprocess.TimeoutExpired):
         return f"{argv[0]}: {path}, and it does not answer"
     line = (done.stdout + done.stderr).decode("utf-8", "replace").partition("\n")[0]
-    words = " ".join(line.split()[:3]).rstrip(",")
+    words = " ".join(line.partition(",")[0].split()[:3])
     return f"{words}: {path}"
 
 
 def _uv() -> Check:
-    from afield.environment.uv import binary
-
     try:
         found, path = binary()
     except AfieldError as error:
@@ -82,24 +85,14 @@ def _uv() -> Check:
     return Check("machine", OK, f"uv {found}: {path}")
 
 
-def _store() -> Iterator[Check]:
-    from afield.store.place import network_filesystem
-
+def _store() -> Check:
     state = folders().state
     above = next(str(p) for p in (Path(state), *Path(state).parents) if p.exists())
     free = shutil.disk_usage(above).free
     low = free < LEAST_DISK
-    yield Check(
+    return Check(
         "machine", WARN if low else OK, f"{about_bytes(free)} free for the store: {state}", "free some space" * low
     )
-    kind = network_filesystem(state)
-    if kind:
-        yield Check(
-            "machine",
-            WARN,
-            f"{state} is on a network file system ({kind}): the store is under /var/tmp, on this machine only",
-            "set AFIELD_STATE_DIR to a folder on a disk of this machine",
-        )
 
 
 def _kept() -> Iterator[Check]:
@@ -126,8 +119,6 @@ def size(folder: str) -> int:
 
 
 def _controller() -> Check:
-    from afield.build import build
-
     try:
         connection = Door().knock()
     except AfieldError as error:
@@ -144,8 +135,6 @@ def _controller() -> Check:
 
 def _left_over() -> Iterator[Check]:
     """Connections of controllers that were killed."""
-    from afield.transport.reap import abandoned
-
     lost = abandoned(Path(folders().runtime))
     if lost:
         text = f"{len(lost)} connections of a killed controller are left: processes {', '.join(map(str, lost))}"
@@ -171,15 +160,13 @@ def _secrets() -> Iterator[Check]:
 
 def project() -> Iterator[Check]:
     """The folder one is in: its settings, what would be sent, what its packages come from."""
-    from afield.sdk.submit import describe
-    from afield.snapshot.take import find_root
-
     try:
         root, _ = find_root(Path.cwd())
         lines = describe()
     except AfieldError as error:
-        for text in error.why.splitlines() if error.what.endswith("settings are wrong") else [error.what]:
-            yield Check("project", BAD, text, error.hints[0] if error.hints else "")
+        several = error.why.splitlines() if error.what.endswith("settings are wrong") else [error.what]
+        for text in several:
+            yield Check("project", BAD, text, error.hints[0] if error.hints and text is several[0] else "")
         return
     for text in lines:
         yield Check("project", OK, text)
@@ -193,7 +180,7 @@ def _results(root: Path) -> Iterator[Check]:
         return
     argv = ["git", "-C", str(root), "check-ignore", "-q", "outputs/1/result"]
     try:
-        ignored = subprocess.run(argv, capture_output=True, timeout=VERSION_S).returncode == 0
+        ignored = subprocess.run(argv, check=False, capture_output=True, timeout=VERSION_S).returncode == 0
     except (OSError, subprocess.TimeoutExpired):
         return
     if not ignored:
@@ -203,8 +190,6 @@ def _results(root: Path) -> Iterator[Check]:
 
 
 def _wanted_secrets(root: Path) -> Iterator[Check]:
-    from afield.config import load
-
     try:
         Secrets().check(load(root).secrets)
     except AfieldError as error:

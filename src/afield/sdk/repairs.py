@@ -8,6 +8,9 @@ from typing import TYPE_CHECKING
 
 from afield.config import folders
 from afield.config.secrets import Secrets
+from afield.model.amount import about_bytes
+from afield.snapshot.take import find_root
+from afield.transport.reap import reap
 
 if TYPE_CHECKING:
     from afield.sdk.client import Client
@@ -30,8 +33,6 @@ def mend(repair: str, client: Client) -> str:
     """Do one repair; what was done, in words. Raises AfieldError, OSError."""
     name, _, about = repair.partition(":")
     if name == "connections":
-        from afield.transport.reap import reap
-
         return f"ended {reap(Path(folders().runtime))} processes"
     if name == "secrets":
         path = Secrets().path
@@ -40,14 +41,10 @@ def mend(repair: str, client: Client) -> str:
     if name == "ignore":
         return _ignore()
     done = client.clean_node(about)
-    from afield.model.amount import about_bytes
-
     return f"removed {about_bytes(done['bytes'])} on {about}"
 
 
 def _ignore() -> str:
-    from afield.snapshot.take import find_root
-
     path = find_root(Path.cwd())[0] / ".gitignore"
     before = path.read_bytes() if path.exists() else b""
     gap = b"" if not before or before.endswith(b"\n") else b"\n"
