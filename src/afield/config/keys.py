@@ -54,7 +54,7 @@ VARIABLES = (
     ("AFIELD_STATE_DIR", "the store and its log"),
     ("AFIELD_CACHE_DIR", "shadow repositories and what can be made again"),
     ("AFIELD_RUNTIME_DIR", "sockets and tokens"),
-    ("AFIELD_CONFIG_DIR", "the user's config.toml"),
+    ("AFIELD_CONFIG_DIR", "the user's config.toml and secrets.json"),
     ("AFIELD_SSH_CONFIG", "the configuration file for ssh"),
     ("AFIELD_COLOR", "colour: always, never or auto"),
     ("AFIELD_DEBUG", "tracebacks of afield's own faults"),
