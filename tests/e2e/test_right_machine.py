@@ -78,7 +78,7 @@ class TestProbe:
         lines = [line.split("\t") for line in shown.splitlines()]
         assert [line[:3] for line in lines if line[0] == "box1"][1:] == [
             ["box1", "free", "a100 0"],
-            ["box1", "in use", "a100 1"],
+            ["box1", f"in use: {second['busy']}", "a100 1"],
         ]
         assert [line[1] for line in lines if line[0] == "box3"] == ["unreachable"]
 

@@ -84,7 +84,8 @@ def _room(name: str, told: dict[str, Any], there: dict[str, Any]) -> Iterator[Ch
     low = free < LEAST_DISK
     text = f"{about_bytes(free)} of {about_bytes(told['disk_bytes'])} disk free"
     if there.get("bytes"):
-        text += f"; afield keeps {about_bytes(there['bytes'])} there, {there['runs']} run folders"
+        runs = f"{there['runs']} run folder{'s' * (there['runs'] != 1)}"
+        text += f"; afield keeps {about_bytes(there['bytes'])} there, {runs}"
     fix = (f"afield node clean {name}" if there.get("bytes") else "free some space there") if low else ""
     yield Check(name, WARN if low else OK, text, fix, f"clean:{name}" if low and there.get("bytes") else "")
 
@@ -122,4 +123,4 @@ def _attempts(view: dict[str, Any], there: dict[str, Any]) -> Iterator[Check]:
     if there.get("waiting"):
         yield Check(view["name"], OK, f"the end of attempts {', '.join(there['waiting'])} is still on its way home")
     if there.get("others"):
-        yield Check(view["name"], OK, f"{len(there['others'])} other stores of this account keep things there")
+        yield Check(view["name"], OK, f"other stores of this account keep things there: {len(there['others'])}")

@@ -11,8 +11,8 @@ from afield.cli import context, show
 SKEW_S = 2.0
 """A clock that differs by less is right."""
 
-PROBED = ["NODE", "STATE", "WHAT", "FREE", "OF", "DISK FREE", "LOAD", "UV", "INTERNET", "CLOCK", "NOTE"]
-COLOURS = {1: {**show.PHASE_COLOURS, "free": show.GREEN, "job": show.YELLOW}}
+PROBED = ["NODE", "STATE", "WHAT", "MEMORY FREE", "DISK FREE", "LOAD", "UV", "NET", "CLOCK", "NOTE"]
+COLOURS = {1: {**show.PHASE_COLOURS, "free": show.GREEN, "job": show.YELLOW, "in": show.YELLOW}}
 
 
 @click.command(name="ls", short_help="list nodes")
@@ -31,6 +31,8 @@ def ls(probe: bool, as_json: str | None) -> None:
         show.as_json({"schema": 1, "nodes": nodes}, context.fields(as_json))
     elif probe:
         show.table([row for node in nodes for row in probed_rows(node)], PROBED, COLOURS)
+        for node in nodes:
+            _silent(node)
     else:
         heads = ["NODE", "HEALTH", "CPU", "MEMORY", "DEVICES", "JOBS", "ASKED"]
         show.table([node_row(n) for n in nodes], heads, {1: show.PHASE_COLOURS})
@@ -72,15 +74,12 @@ def probed_rows(node: dict[str, Any]) -> list[list[str]]:
     if told["error"]:
         why = told["error"]["why"] or told["error"]["what"]
         state = node["health"] if node["health"] == "needs_login" else "unreachable"
-        hints = told["error"]["hints"][:1]
-        note = " ".join([*why.split(), *(f"(try: {h})" for h in hints)])
-        return [[node["name"], state, *["-"] * 8, note]]
+        return [[node["name"], state, *["-"] * 7, " ".join(why.split())]]
     first = [
         node["name"],
         node["health"],
         f"{node['cpu']:g} cores",
-        show.size(told["memory_free_bytes"]),
-        show.size(node["memory_bytes"]),
+        f"{show.size(told['memory_free_bytes'])} of {show.size(node['memory_bytes'])}",
         f"{show.size(told['disk_free_bytes'])} of {show.size(told['disk_bytes'])}",
         f"{told['load']:.1f}",
         told["uv"] or "none",
@@ -104,14 +103,12 @@ def _clock(skew: float) -> str:
 
 def _device_row(name: str, device: dict[str, Any]) -> list[str]:
     used, whole = device["used_bytes"], device["memory_bytes"]
+    state, note = "free", "-"
     if device["job"]:
-        state, note = f"job {device['job']}", "-"
+        state = f"job {device['job']}"
     elif device["busy"]:
-        state, note = "in use", f"by {device['busy']}, no job of yours"
-    else:
-        hidden = whole and device["taken_bytes"] > whole / 20
-        state, note = "free", f"{show.size(used)} in use by what cannot be seen" if hidden else "-"
-    known = bool(whole)
-    free = show.size(max(0, whole - (used or 0))) if known else "-"
-    what = f"{device['model']} {device['index']}"
-    return [name, state, what, free, show.size(whole) if known else "-", *["-"] * 5, note]
+        state = f"in use: {device['busy']}"
+    elif whole and device["taken_bytes"] > whole / 20:
+        note = f"{show.size(used)} in use by what cannot be seen"
+    free = f"{show.size(max(0, whole - (used or 0)))} of {show.size(whole)}" if whole else "-"
+    return [name, state, f"{device['model']} {device['index']}", free, *["-"] * 5, note]
