@@ -225,7 +225,7 @@ class Controller:
         return {
             "schema": 1,
             "jobs": phases,
-            "nodes": [views.node_view(n, self.world) for n in self.world.nodes.values()],
+            "nodes": self.fleet.all(),
         }
 
     async def events(self, since: int) -> AsyncIterator[ev.Record]:

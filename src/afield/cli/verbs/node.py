@@ -13,7 +13,7 @@ from afield.cli.table import NODE
 from afield.cli.verbs.node_ls import ls, node_row
 from afield.errors import AfieldError, UsageError
 
-__all__ = ["add", "command", "login", "ls", "node_row", "rm", "set_", "show_"]
+__all__ = ["add", "command", "login", "ls", "rm", "set_", "show_"]
 
 command = Lazy(
     NODE,

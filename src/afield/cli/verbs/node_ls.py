@@ -11,6 +11,7 @@ from afield.cli import context, show
 SKEW_S = 2.0
 """A clock that differs by less is right."""
 
+HEADS = ["NODE", "HEALTH", "CPU", "MEMORY", "DEVICES", "JOBS", "ASKED"]
 PROBED = ["NODE", "STATE", "WHAT", "MEMORY FREE", "DISK FREE", "LOAD", "UV", "NET", "CLOCK", "NOTE"]
 COLOURS = {1: {**show.PHASE_COLOURS, "free": show.GREEN, "job": show.YELLOW, "in": show.YELLOW}}
 
@@ -34,8 +35,7 @@ def ls(probe: bool, as_json: str | None) -> None:
         for node in nodes:
             _silent(node)
     else:
-        heads = ["NODE", "HEALTH", "CPU", "MEMORY", "DEVICES", "JOBS", "ASKED"]
-        show.table([node_row(n) for n in nodes], heads, {1: show.PHASE_COLOURS})
+        show.table([node_row(n) for n in nodes], HEADS, {1: show.PHASE_COLOURS})
         for node in nodes:
             _silent(node)
 
