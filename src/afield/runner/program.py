@@ -55,12 +55,15 @@ class Kitchen:
         return self._places["SRC_DIR"] + ("/" + inside if inside and inside != "." else "")
 
     def building(self, extra):
-        """The variables of a build: those of a stage without secrets, which are not for what packages run."""
+        """The variables of a build: nothing of the job's own and no secrets, since packages run what they like."""
         return self._laid({}, dict(self._visible(self._devices()), **extra))
 
-    def shared(self, extra):
-        """The variables of a stage: all devices of the attempt on this node, nothing of one process or of a gang."""
-        return self._laid(self.case.secrets, dict(self._visible(self._devices()), **extra))
+    def shared(self, extra, own=None):
+        """The variables of a stage: all devices of the attempt on this node, nothing of one process or of a gang.
+
+        `own` are the job's, which give way to `extra`.
+        """
+        return self._laid(dict(own or {}, **self.case.secrets), dict(self._visible(self._devices()), **extra))
 
     def _devices(self):
         return [str(d) for process in self.case.spec["processes"] for d in process.get("devices") or ()]
