@@ -12,6 +12,7 @@ from urllib.parse import quote, urlencode
 from afield.errors import AfieldError, from_dict
 from afield.sdk.door import Door
 from afield.sdk.http import Gone
+from afield.sdk.patience import QUICK_S, SLOW_S, Patience, Told
 
 TYPE_CHECKING = False  # read by type checkers as true; every command would pay for loading typing
 if TYPE_CHECKING:
@@ -25,48 +26,10 @@ if TYPE_CHECKING:
 TRIES = 3
 """How often a request that may be repeated is sent when the server goes away."""
 
-QUICK_S = 0.02
-SLOW_S = 1.0
-
 
 def submit_key() -> str:
     """A fresh key, to be made before a submission is first sent."""
     return os.urandom(16).hex()
-
-
-class Patience:
-    """Waits a little longer after each fruitless try, and gives up after ten of them in a row."""
-
-    MOST = 10
-
-    def __init__(self) -> None:
-        self.tries = 0
-
-    def wait(self, error: Gone) -> None:
-        """Wait before the next try. Raises the error when there were too many."""
-        self.tries += 1
-        if self.tries > self.MOST:
-            raise error
-        time.sleep(min(QUICK_S * 2**self.tries, SLOW_S))
-
-
-class Told:
-    """What a follower was told already, so that a break does not repeat it."""
-
-    def __init__(self) -> None:
-        self._job: object = None
-        self._stages: list[object] = []
-
-    def again(self, head: Mapping[str, Any]) -> bool:
-        """Whether this is the very same news; remembers it."""
-        if head["on"] == "job":
-            before, self._job = self._job, head["job"]
-            return bool(before == head["job"])
-        if head["on"] == "stage":
-            if head in self._stages:
-                return True
-            self._stages.append(dict(head))
-        return False
 
 
 class Client:

@@ -56,7 +56,7 @@ def said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capture
         (["ls", "b"], "files", ["box1:", "box2:"]),
         (["completion", ""], "words", ["bash", "zsh", "fish"]),
         (["nonsense", "x"], "words", []),
-        (["logs", "--fol"], "words", ["--follow"]),
+        (["logs", "--foll"], "words", ["--follow"]),
     ],
 )
 def test_a_line_is_completed(said, words: list[str], kind: str, found: list[str]) -> None:
