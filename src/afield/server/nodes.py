@@ -26,10 +26,12 @@ class NodeRoutes:
         add = router.add_api_route
         add("/nodes", self.nodes, methods=["GET"], response_model=schema.Nodes)
         add("/nodes", self.add, methods=["POST"], response_model=schema.NodeView)
+        add("/nodes/probe", self.probe_all, methods=["POST"], response_model=schema.ProbedNodes)
         add("/nodes/{name}", self.node, methods=["GET"], response_model=schema.NodeView)
         add("/nodes/{name}", self.set, methods=["PATCH"], response_model=schema.NodeView)
         add("/nodes/{name}", self.remove, methods=["DELETE"], response_model=schema.NodeView)
         add("/nodes/{name}/probe", self.probe, methods=["POST"], response_model=schema.NodeView)
+        add("/nodes/{name}/clean", self.clean, methods=["POST"], response_model=dict[str, Any])
         add("/nodes/{name}/shell", self.shell, methods=["GET"], response_model=schema.Shell)
         add("/exec", self.execute, methods=["POST"], response_class=Response, responses=STREAM)
         return router
@@ -37,6 +39,10 @@ class NodeRoutes:
     async def nodes(self) -> Response:
         """All nodes."""
         return Json({"schema": SCHEMA, "nodes": self._desk.controller.fleet.all()})
+
+    async def probe_all(self, body: schema.ProbeBody) -> Response:
+        """Ask nodes for their facts now, all at once; one that does not answer has the reason in its `probe`."""
+        return Json({"schema": SCHEMA, "nodes": await self._desk.controller.fleet.probe_all(body.nodes)})
 
     async def add(self, body: dict[str, Any]) -> Response:
         """Add a node after reaching it; the fields are those of the backend, `target` for ssh."""
@@ -57,6 +63,11 @@ class NodeRoutes:
     async def probe(self, name: str) -> Response:
         """Ask a node for its facts now."""
         return Json(await self._desk.controller.fleet.probe(name))
+
+    async def clean(self, name: str, body: schema.CleanBody) -> Response:
+        """Remove what is kept on a node for speed, or every trace; what was removed; without `act` what is there."""
+        done = await self._desk.controller.fleet.clean(name, every=body.every, force=body.force, act=body.act)
+        return Json({"schema": SCHEMA, "node": name, **done})
 
     async def shell(self, name: str) -> Response:
         """The commands for the caller's own terminal."""
