@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from typing import Any
 
 import click
 
 from afield.cli import context, show
+from afield.cli.grid import Column
+
+COLUMNS = (
+    Column("JOB", right=True),
+    Column("NAME", rank=1, least=8),
+    Column("STATE", least=44),
+    Column("WHERE", rank=2, least=6),
+    Column("DEVICES", rank=5, right=True),
+    Column("TIME", rank=3, right=True),
+    Column("USER", rank=6, least=4),
+    Column("COMMAND", rank=4, least=16),
+)
 
 
 @click.command(name="ps", short_help="list jobs")
@@ -34,11 +45,7 @@ def command(all_: bool, limit: int, as_json: str | None) -> None:
     if not jobs:
         show.say("no jobs; start one: afield run train.py")
         return
-    show.table(
-        [_row(j) for j in jobs],
-        ["JOB", "NAME", "STATE", "WHERE", "DEVICES", "TIME", "COMMAND"],
-        {2: show.PHASE_COLOURS},
-    )
+    show.table([_row(j) for j in jobs], COLUMNS, {2: show.PHASE_COLOURS})
     if more:
         show.hint(f"of the newest {limit}; for older ones: --limit {10 * limit}")
 
@@ -61,7 +68,8 @@ def _row(job: dict[str, Any]) -> list[str]:
         state(job),
         ",".join(job["nodes"]) or "-",
         str(devices or "-"),
-        _took(job),
+        took(job),
+        job["user"] or "-",
         command,
     ]
 
@@ -72,13 +80,12 @@ def state(job: dict[str, Any]) -> str:
     if job["silent"]:
         node, seconds = next(iter(job["silent"].items()))
         return f"{phase} ({node} silent {show.duration(seconds)})"
-    reason = job["reason"].splitlines()[0] if job["reason"] else ""
-    if sys.stdout.isatty() and len(reason) > 40:
-        reason = reason[:39] + "…"
+    reason = job["reason"].splitlines()[0].removeprefix("waits ") if job["reason"] else ""
     return f"{phase} ({reason})" if reason else phase
 
 
-def _took(job: dict[str, Any]) -> str:
+def took(job: dict[str, Any]) -> str:
+    """How long it has run, or ran."""
     started = show.moment(job["started_at"])
     if started is None:
         return "-"
