@@ -6,6 +6,9 @@ import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+STAYS = 2
+"""A column that always stays is cut only when it is so many times wider than the others."""
+
 GAP = 2
 """Blanks between two columns."""
 
@@ -74,20 +77,24 @@ def fit(columns: Sequence[Column], rows: Sequence[Sequence[str]], room: int) -> 
         if _across(shown, enough) <= room:
             break
         shown.remove(i)
-    return Grid(tuple(shown), tuple(_shrunk(shown, whole, least, room)))
+    weights = [STAYS if column.rank == 0 else 1 for column in columns]
+    narrow = [min(w, NARROWEST) for w in least]
+    widths = _shrunk(shown, (whole, least, weights), room)
+    widths = _shrunk(shown, (widths, narrow, weights), room)
+    return Grid(tuple(shown), tuple(widths[i] for i in shown))
 
 
 def _across(shown: Sequence[int], widths: Sequence[int]) -> int:
     return sum(widths[i] for i in shown) + GAP * (len(shown) - 1)
 
 
-def _shrunk(shown: Sequence[int], whole: list[int], least: list[int], room: int) -> list[int]:
-    """Widths with the widest columns cut until all have room; on a very narrow terminal below what they should have."""
-    widths = [max(least[i], min(w, room)) for i, w in enumerate(whole)]
-    for lowest in (least, [min(w, NARROWEST) for w in least]):
-        while _across(shown, widths) > room:
-            soft = [i for i in shown if widths[i] > lowest[i]]
-            if not soft:
-                break
-            widths[max(soft, key=lambda i: (widths[i], i))] -= 1
-    return [widths[i] for i in shown]
+def _shrunk(shown: Sequence[int], sizes: tuple[list[int], list[int], list[int]], room: int) -> list[int]:
+    """Widths with the widest columns for their weight cut until all have room, none below the lowest it may have."""
+    whole, lowest, weights = sizes
+    widths = [max(low, min(w, room)) for w, low in zip(whole, lowest, strict=True)]
+    while _across(shown, widths) > room:
+        soft = [i for i in shown if widths[i] > lowest[i]]
+        if not soft:
+            break
+        widths[max(soft, key=lambda i: (widths[i] / weights[i], i))] -= 1
+    return widths

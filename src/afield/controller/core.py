@@ -19,7 +19,7 @@ from afield.controller.data import Data
 from afield.controller.effects import Effects
 from afield.controller.file import file
 from afield.controller.fleet import Fleet
-from afield.controller.follow import Frame, News, Sources, follow
+from afield.controller.follow import Frame, News, Sources, Wanted, follow
 from afield.controller.homing import Homing
 from afield.controller.keeps import Keeps
 from afield.controller.launch import Launcher
@@ -186,11 +186,13 @@ class Controller:
             "view": view,
         }
 
-    async def follow(self, number: int, cursors: dict[str, int], *, follow_on: bool = True) -> AsyncIterator[Frame]:
-        """News and output of a job from cursors until its end."""
+    async def follow(
+        self, number: int, cursors: dict[str, int], *, follow_on: bool = True, tail: int | None = None
+    ) -> AsyncIterator[Frame]:
+        """News and output of a job from cursors until its end; without a cursor, from so many bytes before the end."""
         self._hurry(self._find(number))
         sources = Sources(self._find, self._view, self._watch, self._answers)
-        async for frame in follow(sources, self._news, JobNumber(number), cursors, stay=follow_on):
+        async for frame in follow(sources, self._news, JobNumber(number), Wanted(cursors, follow_on, tail)):
             yield frame
 
     async def file(self, number: int, rank: int, path: str) -> AsyncGenerator[bytes, None]:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import click
 
 from afield.cli import context, show
+from afield.cli.jobs import COLUMNS, state
 from afield.cli.verbs.node import node_row
-from afield.cli.verbs.ps import COLUMNS, state
 
 
 @click.command(name="status", short_help="one screen: nodes and jobs")
