@@ -15,6 +15,7 @@ from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical
 from textual.events import Resize
 from textual.message import Message
+from textual.screen import Screen
 from textual.widgets import Footer, Input, OptionList, Static
 from textual.widgets.option_list import Option
 
@@ -96,6 +97,8 @@ class Top(App[None]):
         self._ended = True
         self._lines: list[str] = []
         self._selected = 0
+        self._main: Screen[object] = Screen()
+        """The one with the jobs; others may lie over it. It is bare before it is made and after it was left."""
         self._feed = Feed(source, lambda told: self._post(Looked(told)), now)
         self._tail = Tail(source, lambda number, lines: self._post(Printed(number, lines)))
 
@@ -114,7 +117,8 @@ class Top(App[None]):
     def on_mount(self) -> None:
         """Begin to look; a polite kill leaves the terminal as it was."""
         self.theme = "ansi-dark"
-        self.query_one("#jobs").focus()
+        self._main = self.screen
+        self._main.query_one("#jobs").focus()
         for number in (signal.SIGTERM, signal.SIGHUP):
             if threading.current_thread() is threading.main_thread():
                 asyncio.get_running_loop().add_signal_handler(number, self.exit)
@@ -138,7 +142,7 @@ class Top(App[None]):
 
     def on_printed(self, message: Printed) -> None:
         """Show the lines if they are still wanted."""
-        if message.number == self._selected:
+        if message.number == self._selected and self._main.query("#log"):
             self._lines = message.lines
             self._draw_log()
             if isinstance(self.screen, Log):
@@ -154,7 +158,7 @@ class Top(App[None]):
 
     def on_jobs_fitted(self, _: Jobs.Fitted) -> None:
         """Fit the jobs."""
-        self._draw_jobs()
+        self._draw()
 
     def on_option_list_option_highlighted(self, message: OptionList.OptionHighlighted) -> None:
         """Another job is selected."""
@@ -175,20 +179,20 @@ class Top(App[None]):
 
     def on_input_submitted(self, _: Input.Submitted) -> None:
         """Keep the filter, and go back to the jobs."""
-        self.query_one("#jobs").focus()
+        self._main.query_one("#jobs").focus()
 
     def action_filter(self) -> None:
         """Ask for a text."""
-        field = self.query_one("#filter", Input)
+        field = self._main.query_one("#filter", Input)
         field.display = True
         field.focus()
 
     def action_all(self) -> None:
         """No filter."""
-        field = self.query_one("#filter", Input)
+        field = self._main.query_one("#filter", Input)
         field.value = ""
         field.display = False
-        self.query_one("#jobs").focus()
+        self._main.query_one("#jobs").focus()
         self._draw()
 
     def action_ended(self) -> None:
@@ -253,14 +257,16 @@ class Top(App[None]):
 
     def _wanted(self) -> list[View]:
         """The jobs that pass the filter."""
-        text = self.query_one("#filter", Input).value.casefold()
+        text = self._main.query_one("#filter", Input).value.casefold()
         jobs = [job for job in self._look.jobs if self._ended or job["outcome"] is None]
         return [job for job in jobs if text in " ".join(row(job, self._now())).casefold()] if text else jobs
 
     def _draw(self) -> None:
+        if not self._main.query("#log"):
+            return
         head = self._stale or draw.head_line(self._look)
-        self.query_one("#head", Static).update(Text(head, style="red" if self._stale else "bold", no_wrap=True))
-        nodes = self.query_one("#nodes", Static)
+        self._main.query_one("#head", Static).update(Text(head, style="red" if self._stale else "bold", no_wrap=True))
+        nodes = self._main.query_one("#nodes", Static)
         nodes.update(Text("\n").join(draw.node_lines(self._look.nodes, self._node_room)))
         self._draw_jobs()
 
@@ -270,10 +276,10 @@ class Top(App[None]):
         return whole if whole < WIDE else min(48, whole // 3)
 
     def _draw_jobs(self) -> None:
-        jobs = self.query_one("#jobs", OptionList)
+        jobs = self._main.query_one("#jobs", OptionList)
         shown = self._wanted()
         heads, lines = draw.job_table(shown, jobs.content_size.width or 80, self._now())
-        self.query_one("#heads", Static).update(Text(heads if shown else "no jobs", style="bold", no_wrap=True))
+        self._main.query_one("#heads", Static).update(Text(heads if shown else "no jobs", style="bold", no_wrap=True))
         numbers = [str(job["number"]) for job in shown]
         if numbers == [option.id for option in jobs.options]:
             for index, line in enumerate(lines):
@@ -285,7 +291,7 @@ class Top(App[None]):
         jobs.highlighted = at if numbers else None
 
     def _draw_log(self) -> None:
-        log = self.query_one("#log", LastLines)
+        log = self._main.query_one("#log", LastLines)
         log.show(self._lines)
         job = self._job
         log.border_title = f"{self._title(job)}: {show.safe(' '.join(job['command']))}" if job else ""
