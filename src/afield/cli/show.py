@@ -129,14 +129,21 @@ def as_json(data: Any, fields: str = "") -> None:
     print(json.dumps(data if not fields else _picked(data, fields.split(",")), ensure_ascii=True, indent=None))
 
 
+THINGS = ("jobs", "nodes", "job", "node", "entries", "checks", "settings", "pushed", "pulled", "fetched")
+"""What an answer is about: FIELDS of `--json` are fields of these."""
+
+
 def _picked(data: Mapping[str, Any], fields: Sequence[str]) -> dict[str, Any]:
-    """The fields of each thing in an answer; what is around the things stays."""
-    kind = next((k for k in ("jobs", "nodes", "job", "node") if isinstance(data.get(k), list | dict)), None)
-    if "schema" not in data or kind is None:
-        return {f: data.get(f) for f in fields}
-    inner = data[kind]
-    picked = [_only(i, fields) for i in inner] if isinstance(inner, list) else _only(inner, fields)
-    return {**data, kind: picked}
+    """The fields of each thing in an answer; what is around the things stays. A field that no thing has is said."""
+    things = [data.get(k) for k in THINGS] if "schema" in data else []
+    kind = next((k for k, thing in zip(THINGS, things, strict=False) if isinstance(thing, list | dict)), None)
+    inner = data if kind is None else data[kind]
+    for known in inner[:1] if isinstance(inner, list) else [inner]:
+        if missing := [f for f in fields if f not in known]:
+            say(f"no field {', '.join(map(safe, missing))}; there are {', '.join(known)}")
+    if kind is None:
+        return _only(data, fields)
+    return {**data, kind: [_only(i, fields) for i in inner] if isinstance(inner, list) else _only(inner, fields)}
 
 
 def _only(thing: Mapping[str, Any], fields: Sequence[str]) -> dict[str, Any]:

@@ -37,7 +37,7 @@ from afield.model.machine import forget
 from afield.model.node import Health
 from afield.model.ports import Ports
 from afield.model.world import World
-from afield.plan.explain import Explainer, explain
+from afield.plan.explain import Explainer, Explanation, explain
 from afield.runner import points
 from afield.store.output import Mirror
 from afield.store.port import Store
@@ -172,9 +172,9 @@ class Controller:
         """Why a job is where it is: for a queued one what binds, who holds it, what would start it now."""
         job = self._find(number)
         view = self._view(job)
-        if not job.waiting:
-            return {"schema": 1, "job": number, "reason": view["reason"] or view["phase"], "lines": [], "view": view}
-        told = explain(job, self.world, self._ports.clock.wall())
+        told = Explanation(view["reason"] or view["phase"])
+        if job.waiting:
+            told = explain(job, self.world, self._ports.clock.wall())
         return {
             "schema": 1,
             "job": number,

@@ -185,10 +185,9 @@ def _check_script(argv: Sequence[str], here: Path, settings: Settings) -> None:
         )
     if word.endswith(".py"):
         scripts = [path.name for path in here.glob("*.py")] if "/" not in word else []
-        near = difflib.get_close_matches(word, scripts, n=1)
-        raise UsageError(
-            f"there is no file {word} here", why=f"looked in {here}", hints=[f"did you mean {n}?" for n in near]
-        )
+        near = [f"did you mean {n}?" for n in difflib.get_close_matches(word, scripts, n=1)]
+        anyhow = f"afield run -- python3 {shlex.quote(word)}    if it is on the node"
+        raise UsageError(f"there is no file {word} here", why=f"looked in {here}", hints=near or [anyhow])
 
 
 def _left_out(snapshot: Snapshot) -> list[str]:

@@ -139,6 +139,7 @@ class Exited(TypedDict):
     code: int | None
     signal: int | None
     status: int
+    how: str
 
 
 class AttemptView(TypedDict):
@@ -245,6 +246,14 @@ class Nodes(TypedDict):
     nodes: list[NodeView]
 
 
+class Overview(TypedDict):
+    """The nodes, and how many jobs are in each phase."""
+
+    schema: int
+    jobs: dict[str, int]
+    nodes: list[NodeView]
+
+
 class Shell(TypedDict):
     """Commands for a person's own terminal."""
 
@@ -258,10 +267,11 @@ class WhyView(TypedDict):
     schema: int
     job: int
     reason: str
-    binds: list[Any]
-    held_by: list[Any]
-    would_start: list[Any]
+    binds: list[str]
+    held_by: list[str]
+    would_start: list[str]
     lines: list[str]
+    view: JobView
 
 
 class ErrorBody(TypedDict):

@@ -19,8 +19,7 @@ def command(as_json: str | None) -> None:
 
     rows = settings()
     if as_json:
-        show.as_json(
-            {"schema": 1, "settings": [dict(zip(("key", "value", "origin"), row, strict=True)) for row in rows]}
-        )
+        told = [dict(zip(("key", "value", "origin"), row, strict=True)) for row in rows]
+        show.as_json({"schema": 1, "settings": told}, context.fields(as_json))
         return
     show.table(rows, ["KEY", "VALUE", "FROM"])

@@ -47,7 +47,7 @@ def command(nodes: tuple[str, ...], as_json: str | None) -> int:
             if check.fix:
                 print(f"             try: {show.safe(check.fix)}")
     if as_json:
-        show.as_json({"schema": 1, "checks": [c._asdict() for c in checks]})
+        show.as_json({"schema": 1, "checks": [c._asdict() for c in checks]}, context.fields(as_json))
     return 1 if any(c.state == "bad" for c in checks) else 0
 
 

@@ -19,10 +19,10 @@ COMING_S = 0.1
 EXAMPLES = """Run a command on the best free node and stream its output.
 
 \b
-  afield run train.py --lr 3e-4            here's code on any free node
-  afield run -n box1 -d train.py           a named node, and give the prompt back
-  afield run -g 2 -- torchrun train.py     two devices
-  afield run --request '2:[]' -- python3 worker.py   two processes
+  afield run train.py --lr 3e-4             here's code on any free node
+  afield run -n box1 -d train.py            on box1, and give the prompt back
+  afield run -g 2 -- torchrun train.py      two devices
+  afield run --request '2:[]' -- python3 worker.py     two processes
 
 Options end at the first word of CMD. A .py file runs under the environment's Python.
 """
