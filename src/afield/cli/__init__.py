@@ -6,7 +6,7 @@ import gc
 import sys
 
 OBJECTS = 100_000
-"""New objects between two looks for garbage. The usual 700 cost a short command a tenth of its time, for nothing found."""
+"""New objects between two looks for garbage; the usual 700 cost a short command a tenth of its time."""
 
 
 def main() -> None:
