@@ -27,7 +27,8 @@ PLAIN = {"str": "text", "int": "number", "float": "number", "bool": "true or fal
 JSON_HEAD = """\
 Each command of this page takes `--json`, or `--json FIELDS` for these fields of the things that the answer is about:
 `afield ps --json number,phase`. Answers go to stdout, talk to stderr. An answer is one object in one line; `logs`
-prints one for each line. Times are ISO 8601 in UTC, sizes are bytes, spans are seconds. `schema` is 1: fields are only
+prints one for each line, `run` and `rerun` print theirs after the output of the program that they follow; `show` with
+FIELDS prints these alone. Times are ISO 8601 in UTC, sizes are bytes, spans are seconds. `schema` is 1: fields are only
 ever added, so a script must not mind one that it does not know. A command that fails prints [Failed](#failed) and
 exits with `error.exit`. As Python types: `afield.testing.answers`.
 

@@ -1,8 +1,13 @@
-"""A fleet and its jobs as the API tells of them, for screens: always the same, at a moment that does not pass."""
+"""A fleet and its jobs as the API tells of them, for screens: always the same, at a moment that does not pass.
+
+`python -m tests.unit.cli.fleet WORDS` is `afield WORDS` with this fleet behind it.
+"""
 
 from __future__ import annotations
 
 import queue
+import sys
+import time
 from collections.abc import Generator, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -146,3 +151,12 @@ class Fleet:
         if self.error is not None:
             raise self.error
         return view
+
+
+if __name__ == "__main__":
+    from afield.cli import context
+    from afield.cli.app import run
+
+    context.client = Fleet  # type: ignore[assignment]
+    time.time = lambda: NOW
+    sys.exit(run(sys.argv[1:]))

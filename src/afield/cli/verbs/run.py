@@ -142,9 +142,9 @@ def attached(
     """Follow a job to its end and bring its results home; gives the exit status."""
     number = view["number"]
     if not quiet:
-        name = view["name"]
-        title = f"{name} · job {number}" if name else f"job {number}"
-        show.say(show.paint(show.safe(title), show.BOLD, sys.stderr))
+        commit = (view["snapshot"] or {}).get("base_commit", "")[:7]
+        parts = (view["name"], f"job {number}", f"on commit {commit}" if commit else "")
+        show.say(show.paint(show.safe(" · ".join(filter(None, parts))), show.BOLD, sys.stderr))
     printer = Printer(prefixed=view["processes"] > 1, stages=not quiet, texts=texts or {})
     if not quiet and keys.person():
         show.hint("Ctrl-C stops the job, d leaves it running")
