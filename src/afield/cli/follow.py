@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, BinaryIO, TextIO
 
 from afield.cli import show
+from afield.cli.pinned import Pinned
 from afield.cli.terminal import Filter, Lines
 from afield.errors import Exit
 
@@ -58,9 +59,19 @@ class Printer:
     _assumed: bool = False
     _gives_way: bool = False
     _silent: set[str] = field(default_factory=set)
+    line: Pinned | None = None
 
     def frame(self, head: Mapping[str, Any], data: bytes) -> None:
-        """Print one frame."""
+        """Print one frame, above the pinned line where there is one."""
+        if self.line is None:
+            self._frame(head, data)
+            return
+        if head["on"] == "job":
+            self.line.job(head["job"])
+        with self.line.away(lambda: not self._gives_way and not self._open.get("tty")):
+            self._frame(head, data)
+
+    def _frame(self, head: Mapping[str, Any], data: bytes) -> None:
         if head["on"] == "out":
             self._out(head, data)
         elif head["on"] == "stage" and self.stages:
@@ -74,6 +85,8 @@ class Printer:
 
     def close(self) -> None:
         """Print what waited for the end of its line."""
+        if self.line is not None:
+            self.line.close()
         self._erase()
         for key, lines in self._lines.items():
             self._write("err" if key.endswith("err") else "out", key, lines.rest())

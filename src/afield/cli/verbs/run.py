@@ -11,6 +11,7 @@ import click
 
 from afield.cli import context, keys, show
 from afield.cli.follow import Printer, end_line, exit_status, follow, quoted
+from afield.cli.pinned import pinned
 from afield.errors import AfieldError, Exit, UsageError
 
 COMING_S = 0.1
@@ -147,6 +148,7 @@ def attached(
         show.say(show.paint(show.safe(" · ".join(filter(None, parts))), show.BOLD, sys.stderr))
     printer = Printer(prefixed=view["processes"] > 1, stages=not quiet, texts=texts or {})
     if not quiet and keys.person():
+        printer.line = pinned(client, number)
         show.hint("Ctrl-C stops the job, d leaves it running")
     try:
         with keys.leaving():
