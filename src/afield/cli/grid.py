@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 STAYS = 2
 """A column that always stays is cut only when it is so many times wider than the others."""
@@ -18,8 +17,7 @@ NARROWEST = 4
 """No column is cut below this."""
 
 
-@dataclass(frozen=True, slots=True)
-class Column:
+class Column(NamedTuple):
     """A column by its head; `right` is for numbers.
 
     Where there is no room it is cut down to `least` cells (0: never cut), and then left out: the highest `rank` goes
@@ -32,8 +30,7 @@ class Column:
     right: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Grid:
+class Grid(NamedTuple):
     """The columns that are shown, by index, and the width of each."""
 
     shown: tuple[int, ...]
@@ -44,6 +41,8 @@ def width(text: str) -> int:
     """Cells of a terminal that a text takes; a wide character takes two, an accent none."""
     if text.isascii():
         return len(text)
+    import unicodedata  # most tables have no such text
+
     return sum(0 if unicodedata.combining(c) else 1 + (unicodedata.east_asian_width(c) in "WF") for c in text)
 
 

@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from typing import Any
 
 from afield.cli import show
-from afield.cli.follow import end_line, quoted
 from afield.cli.grid import Column
 
 COLUMNS = (
@@ -70,6 +69,8 @@ def answer(told: Mapping[str, Any]) -> list[str]:
     """What the API says of a job's place, as lines for people."""
     view = told["view"]
     if view["outcome"]:
+        from afield.cli.follow import end_line, quoted  # a list of jobs needs nothing of it
+
         return [end_line(view), *quoted(view)]
     reason = told["reason"] if told["reason"] != view["phase"] else ""
     lines = [f"job {told['job']} is {view['phase']}" + (f": {show.safe(reason)}" if reason else "")]
