@@ -11,8 +11,8 @@ import shutil
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from typing import Any
 
 from afield.cli import show
@@ -29,13 +29,22 @@ Progress = Mapping[str, Any]
 
 
 class Pinned:
-    """The line of one job. `progress` gives what the program said last of how far it is, or None."""
+    """The line of one job.
 
-    def __init__(self, progress: Callable[[], Progress | None]) -> None:
+    `progress` gives what the program said last of how far it is, or None. Within `quiet` nobody else prints, and `free`
+    says then whether the cursor stands at the beginning of a line.
+    """
+
+    def __init__(
+        self,
+        progress: Callable[[], Progress | None],
+        quiet: Callable[[], AbstractContextManager[None]],
+        free: Callable[[], bool],
+    ) -> None:
         self._ask = progress
-        self._lock = threading.RLock()
+        self._quiet = quiet
+        self._free = free
         self._shown = False
-        self._free = True
         self._phase, self._started = "", 0.0
         self._said: Progress | None = None
         self._first: tuple[float, float] | None = None
@@ -48,24 +57,13 @@ class Pinned:
             self._over = threading.Event()
             threading.Thread(target=self._run, args=(self._over,), name="afield line", daemon=True).start()
 
-    @contextmanager
-    def away(self, free: Callable[[], bool]) -> Iterator[None]:
-        """While something else is printed; `free` says then whether the cursor stands at the beginning of a line."""
-        with self._lock:
-            self._erase()
-            self._free = False
-            try:
-                yield
-            finally:
-                self._free = free()
-
     def close(self) -> None:
         """No line any more, until there is news again."""
-        with self._lock:
+        with self._quiet():
             if self._over is not None:
                 self._over.set()
                 self._over = None
-            self._erase()
+            self.erase()
 
     def _run(self, over: threading.Event) -> None:
         asked = 0.0
@@ -73,9 +71,9 @@ class Pinned:
             if time.monotonic() - asked >= ASK_S and self._phase == "running":
                 self._look()
                 asked = time.monotonic()
-            with self._lock:
-                if not over.is_set() and self._free:
-                    self._erase()
+            with self._quiet():
+                if not over.is_set() and self._free():
+                    self.erase()
                     self._draw()
 
     def _look(self) -> None:
@@ -103,7 +101,8 @@ class Pinned:
         since, done = time.monotonic() - self._first[0], float(self._said["done"]) - self._first[1]
         return done / since if since > ASK_S / 2 else 0.0
 
-    def _erase(self) -> None:
+    def erase(self) -> None:
+        """Take the line away, while nobody else prints."""
         if self._shown:
             sys.stderr.write("\r\x1b[K")
             sys.stderr.flush()
@@ -123,10 +122,6 @@ def text_of(phase: str, ran: float, said: Progress | None, rate: float) -> str:
     return " · ".join(parts)
 
 
-def pinned(client: Any, number: int) -> Pinned | None:
-    """The line of a job, where there is a terminal to draw it on."""
-    if not sys.stderr.isatty() or os.environ.get("TERM", "dumb") == "dumb":
-        return None
-    from afield.sdk.said import said  # only where somebody looks
-
-    return Pinned(lambda: next(iter(said(client, number, "progress/0", 0)[-1:]), None))
+def wanted() -> bool:
+    """Whether there is a terminal to draw the line on."""
+    return sys.stderr.isatty() and os.environ.get("TERM", "dumb") != "dumb"
