@@ -33,7 +33,7 @@ def part(name: str) -> str:
 
 
 @pytest.mark.parametrize(
-    ("section", "words"), zip(("The pod runner `tp`", "recompute"), OLDER, strict=True), ids=["tp", "recompute"]
+    ("section", "words"), [*zip(("The pod runner `tp`", "recompute"), OLDER, strict=True)], ids=["tp", "recompute"]
 )
 def test_each_word_of_an_older_tool_has_a_row(section: str, words: list[str]) -> None:
     left = " ".join(row.split("|")[1] for row in part(section).splitlines() if row.startswith("| "))

@@ -34,7 +34,7 @@ def command(words: tuple[str, ...], watch: bool, where: Where) -> int:
 
     \b
       afield sync box1:proj               this folder, once, into your area there
-      afield sync src box1:~/src --watch  each change within a second, until Ctrl-C
+      afield sync src box1:~/src --watch  each change at once, until Ctrl-C
       afield sync 12:src -w all --watch   into the folders of a running job
 
     What goes away here goes away there, if a mirror has brought it; what else lies there stays. The place cannot be a
