@@ -191,6 +191,14 @@ def test_cursors_say_where_to_go_on(shared: Place) -> None:
     assert rest == output(100000)[-len(rest) :]
 
 
+def test_a_tail_is_the_end_of_what_there_is(shared: Place) -> None:
+    number = submit(shared, "lines", "100000")
+    cursors: dict[str, int] = {}
+    tail = b"".join(data for _, data in shared.client.follow(number, cursors, tail=1000))
+    assert tail == output(100000)[-1000:]
+    assert b"".join(data for _, data in shared.client.follow(number, cursors, tail=1000)) == b"", "cursors go first"
+
+
 def test_a_reader_that_hangs_up_ends_the_stream_in_the_controller(shared: Place) -> None:
     number = submit(shared, "forever")
     frames = shared.client._fresh().frames("GET", f"/v1/jobs/{number}/follow")

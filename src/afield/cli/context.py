@@ -6,7 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from afield.cli.json_option import option as json_option
 from afield.errors import UsageError
+
+__all__ = ["JOB", "JobTarget", "client", "fields", "json_option", "number"]
 
 if TYPE_CHECKING:
     from afield.sdk.client import Client
@@ -75,17 +78,6 @@ def number(client: Client, target: int | str) -> int:
 
         raise NotFound("there is no job yet", hints=["afield run train.py"])
     return int(jobs[0]["number"])
-
-
-json_option = click.option(
-    "--json",
-    "as_json",
-    is_flag=False,
-    flag_value="*",
-    default=None,
-    metavar="[FIELDS]",
-    help="JSON, whole or these fields.",
-)
 
 
 def fields(as_json: str | None) -> str:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from afield.cli import show
+from afield.cli.pinned import Pinned, Progress
 from afield.cli.streams import Choice, Output
 from afield.errors import Exit
 
@@ -53,6 +54,7 @@ class Printer:
     _gives_way: bool = False
     _silent: set[str] = field(default_factory=set)
     output: Output = field(init=False)
+    line: Pinned | None = None
 
     def __post_init__(self) -> None:
         self.output = Output(self.choice, self._erase)
@@ -61,6 +63,8 @@ class Printer:
         """Print one frame."""
         if head["on"] in ("job", "end"):
             self.output.view = head["job"]
+        if head["on"] == "job" and self.line is not None:
+            self.line.job(head["job"])
         if head["on"] == "out":
             self._out(head, data)
         elif head["on"] == "stage" and self.stages:
@@ -74,8 +78,14 @@ class Printer:
 
     def close(self) -> None:
         """Print what waited for the end of its line."""
+        if self.line is not None:
+            self.line.close()
         self._erase()
         self.output.close()
+
+    def pin(self, progress: Callable[[], Progress | None]) -> None:
+        """Have a line below what is printed, with how far the job is."""
+        self.line = Pinned(progress, self.output.quiet, lambda: not (self._gives_way or self.output.open_line))
 
     def _talk(self, text: str) -> None:
         with self.output.quiet():
@@ -93,6 +103,8 @@ class Printer:
             self._gives_way = True
 
     def _erase(self) -> None:
+        if self.line is not None:
+            self.line.erase()
         if self._gives_way:
             print("\r\x1b[K", end="", file=sys.stderr, flush=True)
             self._gives_way = False

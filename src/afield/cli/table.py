@@ -29,6 +29,7 @@ COMMANDS: dict[str, Entry] = dict(
         _verb("show", "everything known about a job", "Look"),
         _verb("why", "why a job waits, or how it ended", "Look"),
         _verb("diff", "what changed in the code between two jobs, or since one", "Look"),
+        _verb("top", "nodes, devices and jobs, live", "Look"),
         _verb("status", "one screen: nodes and jobs", "Look"),
         _verb("ls", "list files of a node or a job", "Data"),
         _verb("cat", "write out a file of a node or a job", "Data"),
@@ -90,7 +91,8 @@ OTHER_WORDS = {
     "hosts": "node ls",
     "info": "show",
     "explain": "why",
-    "top": "status",
+    "htop": "top",
+    "watch": "top",
     "resume": "rerun",
     "restart": "rerun",
 }

@@ -21,7 +21,7 @@ from afield.controller.data import Data
 from afield.controller.effects import Effects
 from afield.controller.file import file
 from afield.controller.fleet import Fleet
-from afield.controller.follow import Frame, News, Sources, follow
+from afield.controller.follow import Frame, News, Sources, Wanted, follow
 from afield.controller.homing import Homing
 from afield.controller.keeps import Keeps
 from afield.controller.launch import Launcher
@@ -39,7 +39,7 @@ from afield.model.machine import forget
 from afield.model.node import Health
 from afield.model.ports import Ports
 from afield.model.world import World
-from afield.plan.explain import Explainer, explain
+from afield.plan.explain import Explainer, Explanation, explain
 from afield.plan.need import needs
 from afield.runner import points
 from afield.store.output import Mirror
@@ -190,9 +190,9 @@ class Controller:
         """Why a job is where it is: for a queued one what binds, who holds it, what would start it now."""
         job = self._find(number)
         view = self._view(job)
-        if not job.waiting:
-            return {"schema": 1, "job": number, "reason": view["reason"] or view["phase"], "lines": [], "view": view}
-        told = explain(job, self.world, self._ports.clock.wall())
+        told = Explanation(view["reason"] or view["phase"])
+        if job.waiting:
+            told = explain(job, self.world, self._ports.clock.wall())
         return {
             "schema": 1,
             "job": number,
@@ -204,11 +204,13 @@ class Controller:
             "view": view,
         }
 
-    async def follow(self, number: int, cursors: dict[str, int], *, follow_on: bool = True) -> AsyncIterator[Frame]:
-        """News and output of a job from cursors until its end."""
+    async def follow(
+        self, number: int, cursors: dict[str, int], *, follow_on: bool = True, tail: int | None = None
+    ) -> AsyncIterator[Frame]:
+        """News and output of a job from cursors until its end; without a cursor, from so many bytes before the end."""
         self._hurry(self._find(number))
         sources = Sources(self._find, self._view, self._watch, self._answers)
-        async for frame in follow(sources, self._news, JobNumber(number), cursors, stay=follow_on):
+        async for frame in follow(sources, self._news, JobNumber(number), Wanted(cursors, follow_on, tail)):
             yield frame
 
     async def file(self, number: int, rank: int, path: str) -> AsyncGenerator[bytes, None]:

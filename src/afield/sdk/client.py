@@ -120,17 +120,21 @@ class Client:
             except Gone as error:
                 patience.wait(error)
 
-    def follow(self, number: int, cursors: dict[str, int] | None = None, *, stay: bool = True) -> Iterator[Frame]:
+    def follow(
+        self, number: int, cursors: dict[str, int] | None = None, *, stay: bool = True, tail: int | None = None
+    ) -> Iterator[Frame]:
         """News and output of a job until its end, across restarts of the server; the last frame is `end`.
 
         `cursors` (stream to next offset) is kept up to date, so that a later call goes on where this one was left.
-        With `stay` off it ends when all there is now was told.
+        With `stay` off it ends when all there is now was told. `tail`: of a stream without a cursor at most so many of
+        its last bytes.
         """
         cursors = {} if cursors is None else cursors
         patience = Patience()
         told = Told()
         while True:
-            query = urlencode({"cursors": json.dumps(cursors), "follow": int(stay)})
+            asked = {"cursors": json.dumps(cursors), "follow": int(stay)} | ({} if tail is None else {"tail": tail})
+            query = urlencode(asked)
             try:
                 with closing(self._fresh().frames("GET", f"/v1/jobs/{number}/follow?{query}")) as frames:
                     for head, data in frames:

@@ -28,7 +28,9 @@ def check_script(argv: Sequence[str], root: Path, place: str, *, may_come: bool)
         scripts = [path.name for path in here.glob("*.py")] if "/" not in word else []
         near = difflib.get_close_matches(word, scripts, n=1)
         raise UsageError(
-            f"there is no file {word} here", why=f"looked in {here}", hints=[f"did you mean {n}?" for n in near]
+            f"there is no file {word} here",
+            why=f"looked in {here}",
+            hints=[f"did you mean {n}?" for n in near] or [f"afield run -- python3 {word}    if it is on the node"],
         )
 
 

@@ -6,6 +6,7 @@ Links go as links when they stay inside what is brought; one that leaves it is r
 from __future__ import annotations
 
 import os
+import shlex
 import stat
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -61,7 +62,8 @@ def read(word: str) -> Source:
     try:
         status = os.stat(path)
     except OSError as error:
-        raise NotFound(f"there is no {word} here", why=str(error.strerror)) from error
+        hints = [f"ls {shlex.quote(os.path.dirname(word) or os.curdir)}", "afield help places"]
+        raise NotFound(f"there is no {word} here", why=str(error.strerror), hints=hints) from error
     real = os.path.abspath(path)
     if not stat.S_ISDIR(status.st_mode):
         if not stat.S_ISREG(status.st_mode):

@@ -34,7 +34,7 @@ class ServerRoutes:
         add = router.add_api_route
         add("/hello", self.hello, methods=["GET"], response_model=schema.Hello)
         add("/leave", self.leave, methods=["POST"], response_model=schema.Nothing)
-        add("/overview", self.overview, methods=["GET"], response_model=dict[str, Any])
+        add("/overview", self.overview, methods=["GET"], response_model=schema.Overview)
         add("/names", self.names, methods=["GET"], response_model=schema.Names)
         add("/events", self.events, methods=["GET"], response_class=Response, responses=_EVENTS)
         return router

@@ -100,10 +100,19 @@ class JobRoutes:
         """Let a held job be placed again."""
         return Json(await self._desk.controller.release_job(number, self._desk.user))
 
-    async def follow(self, number: schema.Number, cursors: str = "{}", follow: bool = True) -> Response:
-        """News and output from the cursors on, as frames; `cursors` is a JSON object of stream to offset."""
+    async def follow(
+        self,
+        number: schema.Number,
+        cursors: str = "{}",
+        follow: bool = True,
+        tail: schema.Offset | None = None,
+    ) -> Response:
+        """News and output from the cursors on, as frames; `cursors` is a JSON object of stream to offset.
+
+        A stream without a cursor begins `tail` bytes before its end, or at its beginning.
+        """
         self._desk.controller.job(number)
-        source = self._desk.controller.follow(number, _cursors(cursors), follow_on=follow)
+        source = self._desk.controller.follow(number, _cursors(cursors), follow_on=follow, tail=tail)
         return Stream(frames(source), FRAMES, self._desk.leaving, LEAVING)
 
     async def shell(self, number: schema.Number, worker: Annotated[int, Query(ge=0)] = 0) -> Response:

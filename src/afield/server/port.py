@@ -149,8 +149,10 @@ class ControllerPort(Protocol):
     def why(self, number: int) -> View:
         """Why it waits: what binds, who holds it, what would start it."""
 
-    def follow(self, number: int, cursors: dict[str, int], *, follow_on: bool = True) -> AsyncIterator[Frame]:
-        """News and output of a job from the cursors on."""
+    def follow(
+        self, number: int, cursors: dict[str, int], *, follow_on: bool = True, tail: int | None = None
+    ) -> AsyncIterator[Frame]:
+        """News and output of a job from the cursors on; without one from `tail` bytes before the end, or from 0."""
 
     def output(self, number: int, attempt: int | None, stream: str, start: int, length: int) -> bytes:
         """At most `length` mirrored bytes of a stream such as `p0/out`; None is the newest attempt; b"" at the end."""

@@ -336,6 +336,14 @@ class ProbedNodes(TypedDict):
     nodes: list[ProbedNodeView]
 
 
+class Overview(TypedDict):
+    """The nodes, and how many jobs are in each phase."""
+
+    schema: int
+    jobs: dict[str, int]
+    nodes: list[NodeView]
+
+
 class Shell(TypedDict):
     """Commands for a person's own terminal."""
 
@@ -349,10 +357,11 @@ class WhyView(TypedDict):
     schema: int
     job: int
     reason: str
-    binds: list[Any]
-    held_by: list[Any]
-    would_start: list[Any]
+    binds: list[str]
+    held_by: list[str]
+    would_start: list[str]
     lines: list[str]
+    view: JobView
 
 
 class ErrorBody(TypedDict):

@@ -232,13 +232,15 @@ class MemoryController:
     def why(self, number: int) -> View:
         return {"schema": 1, "job": number, "reason": self.job(number)["reason"], "lines": []}
 
-    async def follow(self, number: int, cursors: dict[str, int], *, follow_on: bool = True) -> AsyncIterator[Frame]:
+    async def follow(
+        self, number: int, cursors: dict[str, int], *, follow_on: bool = True, tail: int | None = None
+    ) -> AsyncIterator[Frame]:
         key = f"{number}.1/p0/out"
         try:
             yield {"on": "job", "job": self.job(number)}, b""
             yield {"on": "stage", "attempt": f"{number}.1", "stage": "machine", "state": "done", "text": "box1"}, b""
-            at = cursors.get(key, 0)
             whole = output(self._lines(number))
+            at = cursors.get(key, 0 if tail is None else max(0, len(whole) - tail))
             while data := whole[at : at + wire.CHUNK]:
                 at += len(data)
                 self.given += len(data)

@@ -39,7 +39,7 @@ def command(nodes: tuple[str, ...], as_json: str | None, fix: bool, yes: bool) -
     done = _fixed(client, checks, ask=not yes) if fix else {}
     if as_json:
         found = [{**c._asdict(), "fixed": done.get(c.repair, "") if c.repair else ""} for c in checks]
-        show.as_json({"schema": 1, "checks": found})
+        show.as_json({"schema": 1, "checks": found}, context.fields(as_json))
     elif not fix and any(c.repair for c in checks):
         show.hint("afield doctor --fix    does the harmless repairs, each after a question")
     return 1 if any(c.state == "bad" and c.repair not in done for c in checks) else 0

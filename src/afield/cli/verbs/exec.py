@@ -40,7 +40,7 @@ def command(node: tuple[str, ...], workers: str, all_: bool, argv: tuple[str, ..
     \b
       afield exec -n box1 -- nvidia-smi
       afield exec --all -- uptime            on every node
-      afield exec 12 -- ls -l                in the folder of job 12, on all its workers
+      afield exec 12 -- ls -l                in job 12's folder, on all workers
       afield exec -w 3 -- sh -c 'echo $RANK' on worker 3 of the job that runs
 
     Beside a job it has the variables and the folder of the worker's first process; it is no part of the job.

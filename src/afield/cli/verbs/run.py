@@ -6,11 +6,12 @@ import sys
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import click
 
-from afield.cli import context, ends, keys, show
+from afield.cli import context, ends, keys, pinned, show
 from afield.cli.follow import Printer, end_line, exit_status, follow, quoted
 from afield.cli.streams import Choice, stream_options
 from afield.errors import AfieldError, Exit, UsageError
@@ -21,10 +22,10 @@ COMING_S = 0.1
 EXAMPLES = """Run a command on the best free node and stream its output.
 
 \b
-  afield run train.py --lr 3e-4            here's code on any free node
-  afield run -n box1 -d train.py           a named node, and give the prompt back
-  afield run -g 2 -- torchrun train.py     two devices
-  afield run --request '2:[]' -- python3 worker.py   two processes
+  afield run train.py --lr 3e-4             here's code on any free node
+  afield run -n box1 -d train.py            on box1, and give the prompt back
+  afield run -g 2 -- torchrun train.py      two devices
+  afield run --request '2:[]' -- python3 worker.py     two processes
 
 Options end at the first word of CMD. A .py file runs under the environment's Python.
 """
@@ -160,12 +161,14 @@ def attached(client: Any, view: dict[str, Any], shown: Shown) -> int:
     """Follow a job to its end and bring its results home; gives the exit status."""
     number, quiet = view["number"], shown.quiet
     if not quiet:
-        name = view["name"]
-        title = f"{name} · job {number}" if name else f"job {number}"
-        show.say(show.paint(show.safe(title), show.BOLD, sys.stderr))
+        commit = (view["snapshot"] or {}).get("base_commit", "")[:7]
+        parts = (view["name"], f"job {number}", f"on commit {commit}" if commit else "")
+        show.say(show.paint(show.safe(" · ".join(filter(None, parts))), show.BOLD, sys.stderr))
     printer = Printer(shown.choice, stages=not quiet, texts=shown.texts)
     printer.output.view = view
     if not quiet and keys.person():
+        if pinned.wanted():
+            printer.pin(partial(_progress, client, number))
         show.hint("Ctrl-C stops the job, d leaves it running")
     try:
         with keys.leaving():
@@ -183,6 +186,13 @@ def attached(client: Any, view: dict[str, Any], shown: Shown) -> int:
     if shown.as_json:
         show.as_json({"schema": 1, "job": view, "source": _source(view)}, context.fields(shown.as_json))
     return exit_status(view)
+
+
+def _progress(client: Any, number: int) -> Mapping[str, Any] | None:
+    """What the job's first process said last of how far it is."""
+    from afield.sdk.said import said
+
+    return next(iter(said(client, number, "progress/0", 0)[-1:]), None)
 
 
 class _LeftStopping(Exception):

@@ -10,7 +10,7 @@ import click
 
 from afield.cli import context, show
 from afield.cli.follow import exit_status
-from afield.cli.verbs.ps import state
+from afield.cli.jobs import state
 from afield.errors import AfieldError
 from afield.sdk.client import Client
 from afield.sdk.said import said

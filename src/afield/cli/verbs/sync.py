@@ -33,9 +33,9 @@ def command(words: tuple[str, ...], watch: bool, where: Where) -> int:
     """Mirror a folder (default: this one) to a node: the files that `afield run` would send, with what changed since.
 
     \b
-      afield sync box1:proj                  this folder, once, into proj of your area there
-      afield sync src box1:~/work/src --watch   each change within a second, until Ctrl-C
-      afield sync 12:src -w all --watch      into the folders of a running job
+      afield sync box1:proj               this folder, once, into your area there
+      afield sync src box1:~/src --watch  each change at once, until Ctrl-C
+      afield sync 12:src -w all --watch   into the folders of a running job
 
     What goes away here goes away there, if a mirror has brought it; what else lies there stays. The place cannot be a
     home folder. A cut connection is waited for.
