@@ -38,6 +38,7 @@ COMMANDS: dict[str, Entry] = dict(
         _verb("node", "add, list, change and remove nodes", "Machines"),
         _verb("exec", "run one command on nodes at once, now", "Machines"),
         _verb("shell", "a shell on a node", "Machines"),
+        _verb("forward", "a node's port on this machine", "Machines"),
         _verb("init", "look at the folder and write a small afield.toml", "Set up"),
         _verb("doctor", "check this machine, the project and nodes", "Set up"),
         _verb("config", "show settings and where each comes from", "Set up"),

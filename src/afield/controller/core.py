@@ -20,6 +20,7 @@ from afield.controller.effects import Effects
 from afield.controller.file import file
 from afield.controller.fleet import Fleet
 from afield.controller.follow import Frame, News, Sources, follow
+from afield.controller.forward import Forwards
 from afield.controller.homing import Homing
 from afield.controller.keeps import Keeps
 from afield.controller.launch import Launcher
@@ -69,6 +70,7 @@ class Controller:
         self._watch = Watch(mirror, self._heard, self._output, ports.clock)
         self.fleet = Fleet(store.id, self.world, backends, self, ports)
         self.data = Data(self.fleet, self._find)
+        self.forwards = Forwards(self.fleet, self._find, self._view, self._news)
         keeps = Keeps(mirror.beside("keep"), self._find, self.fleet.find)
         launcher = Launcher(store.id, cache, self._watch, self.world, ports.clock, keeps, Ways(self._watch))
         self._effects = Effects(launcher, self.fleet.find, self.record, self._heard)

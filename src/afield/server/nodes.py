@@ -11,7 +11,7 @@ from afield.errors import UsageError
 from afield.server import schema
 from afield.server.answer import FRAMES, Json, Stream, frames
 from afield.server.desk import Desk
-from afield.server.jobs import SCHEMA, STREAM
+from afield.server.jobs import LEAVING, SCHEMA, STREAM
 
 
 class NodeRoutes:
@@ -32,6 +32,7 @@ class NodeRoutes:
         add("/nodes/{name}/probe", self.probe, methods=["POST"], response_model=schema.NodeView)
         add("/nodes/{name}/shell", self.shell, methods=["GET"], response_model=schema.Shell)
         add("/exec", self.execute, methods=["POST"], response_class=Response, responses=STREAM)
+        add("/forward", self.forward, methods=["POST"], response_class=Response, responses=STREAM)
         return router
 
     async def nodes(self) -> Response:
@@ -68,3 +69,10 @@ class NodeRoutes:
             raise UsageError("arguments and variables cannot hold a NUL byte")
         source = self._desk.controller.fleet.execute(body.nodes, body.argv, body.variables)
         return Stream(frames(source), FRAMES)
+
+    async def forward(self, body: schema.ForwardBody) -> Response:
+        """Hold forwards to a node for as long as the frames are read; they say where it is reached, and what became."""
+        if (body.node is None) == (body.job is None):
+            raise UsageError("a forward leads to a node or to a job", why="one of the two has to be named")
+        source = self._desk.controller.forwards.hold(body.model_dump())
+        return Stream(frames(source), FRAMES, self._desk.leaving, LEAVING)
