@@ -31,6 +31,10 @@ class Talk:
         self._silent: set[str] = set()
         self._node = ""
 
+    def begun(self, node: str) -> None:
+        """The forward was opened, and its address told by somebody else."""
+        self._told, self._node = True, node
+
     def tell(self, event: Event) -> None:
         """One piece of news."""
         if self._fields is not None:

@@ -24,6 +24,8 @@ COMMANDS: dict[str, Entry] = dict(
         _verb("stop", "stop jobs, with everything they started", "Run"),
         _verb("rerun", "submit a job again, same code and request", "Run"),
         _verb("wait", "wait for a job and hand its exit code through", "Run"),
+        _verb("notebook", "Jupyter on a node, in the project's environment", "Run"),
+        _verb("tensorboard", "TensorBoard on the node where the logs are", "Run"),
         _verb("ps", "list jobs", "Look"),
         _verb("logs", "show a job's output, or follow it with -f", "Look"),
         _verb("show", "everything known about a job", "Look"),

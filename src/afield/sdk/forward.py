@@ -60,6 +60,8 @@ class Forward:
         self._events: queue.Queue[Event | AfieldError | None] = queue.Queue()
         self._connection: Connection | None = None
         self._closed = False
+        self.node = ""
+        """Where it leads now."""
 
     def __enter__(self) -> Forward:
         threading.Thread(target=self._follow, name="forward", daemon=True).start()
@@ -106,6 +108,7 @@ class Forward:
     def _led(self, head: Event) -> Event:
         """Lead the local ends where the news says; the news, for the caller."""
         if head["on"] == "open":
+            self.node = head["node"]
             for way in self._ways:
                 self._open(way, head["ways"][way.place])
             return {**head, "ports": dict(self._ports)}

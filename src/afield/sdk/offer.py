@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 from dataclasses import dataclass
 from typing import Any
@@ -11,6 +12,7 @@ from afield.sdk.client import Client
 from afield.sdk.forward import Way
 
 FILE = "offer.json"
+ANSWER_S = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,3 +52,16 @@ def offer(client: Client, job: int, process: int = 0) -> Offer | None:
         client.job(job)
         return None
     return Offer(told["name"], Way(told["place"], told["port"]), told["path"], told["ready"])
+
+
+def answers(found: Offer, port: int) -> bool:
+    """Whether its page answers at this port here, whatever it says."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=ANSWER_S)
+    try:
+        connection.request("GET", f"/{found.ready}")
+        connection.getresponse().read()
+    except (OSError, http.client.HTTPException):
+        return False
+    finally:
+        connection.close()
+    return True

@@ -13,6 +13,7 @@ from typing import Any
 
 from afield.config import Settings, load
 from afield.environment.detect import Found, detect
+from afield.environment.extra import add
 from afield.errors import UsageError
 from afield.folders import Folders
 from afield.model.amount import about_bytes
@@ -24,7 +25,14 @@ from afield.sdk.client import submit_key
 from afield.snapshot.take import Snapshot, find_root, take
 
 BIG = "big"
-"""The one option that is no setting: send more than 1 GB without asking."""
+"""An option that is no setting: send more than 1 GB without asking."""
+
+WITH = "with_"
+"""The other one: packages on top of what defines the environment."""
+
+NOTEBOOK = ".ipynb"
+EXECUTE = ("python3", "-m", "afield_execute")
+EXECUTE_NEEDS = ("nbclient", "ipykernel")
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,10 +61,12 @@ def build_all(
 ) -> list[Built]:
     """Submissions of many commands with the same options; the code is looked at once."""
     root, place = find_root(folder or Path.cwd())
-    settings = load(root, {name: value for name, value in options.items() if name != BIG})
-    found = _environments(commands, settings, root, place)
+    settings = load(root, {name: value for name, value in options.items() if name not in (BIG, WITH)})
     for argv in commands:
         _check_script(argv, root / place, settings)
+    found = _environments(commands, settings, root, place)
+    if options.get(WITH):
+        found = [add(one, options[WITH]) for one in found]
     snapshot = take(root, cache=Path(Folders().cache), folder=place, big=bool(options.get(BIG)))
     shared = common(settings, snapshot)
     built = []
@@ -104,11 +114,12 @@ def _environments(commands: Sequence[Sequence[str]], settings: Settings, root: P
     known: dict[tuple[str, str], Found] = {}
     found = []
     for argv in commands:
-        if not argv or not argv[0]:
-            raise UsageError("there is no command", hints=["afield run train.py"])
         key = (argv[0], next((word for word in argv if word.endswith(".py")), ""))
         if key not in known:
-            known[key] = detect(root, place, argv, python=settings.python, choice=settings.environment)
+            words = _program(argv)
+            known[key] = detect(root, place, words, python=settings.python, choice=settings.environment)
+            if words is not argv:
+                known[key] = add(known[key], EXECUTE_NEEDS)
         found.append(known[key])
     return found
 
@@ -161,11 +172,16 @@ def _named_files(argv: Sequence[str], here: Path) -> str:
     return digest.hexdigest()[:16] if files else ""
 
 
+def _program(argv: Sequence[str]) -> Sequence[str]:
+    """What really runs: a notebook needs somebody who runs it."""
+    return (*EXECUTE, *argv) if argv[0].endswith(NOTEBOOK) else argv
+
+
 def _words(argv: Sequence[str], found: Found) -> list[str]:
     """A script that has no environment of ours runs under the first Python of the node's PATH."""
     if argv[0].endswith(".py") and found.environment.kind is EnvironmentKind.NONE:
         return ["python3", *argv]
-    return list(argv)
+    return list(_program(argv))
 
 
 def _code_line(snapshot: Snapshot) -> str:
@@ -174,6 +190,8 @@ def _code_line(snapshot: Snapshot) -> str:
 
 def _check_script(argv: Sequence[str], here: Path, settings: Settings) -> None:
     """Refuse what can only fail on the node: a missing .py file (unless a setup may make it), a line as one word."""
+    if not argv or not argv[0]:
+        raise UsageError("there is no command", hints=["afield run train.py"])
     word = argv[0]
     if settings.setup or (here / word).exists():
         return
@@ -183,8 +201,8 @@ def _check_script(argv: Sequence[str], here: Path, settings: Settings) -> None:
             why="no program has that name",
             hints=[f"afield run -- bash -c {shlex.quote(word)}"],
         )
-    if word.endswith(".py"):
-        scripts = [path.name for path in here.glob("*.py")] if "/" not in word else []
+    if word.endswith((".py", NOTEBOOK)):
+        scripts = [path.name for path in here.glob(f"*{Path(word).suffix}")] if "/" not in word else []
         near = difflib.get_close_matches(word, scripts, n=1)
         raise UsageError(
             f"there is no file {word} here", why=f"looked in {here}", hints=[f"did you mean {n}?" for n in near]

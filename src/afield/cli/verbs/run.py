@@ -158,7 +158,7 @@ def attached(
     except _LeftStopping:
         show.say(f"left; the job is still stopping: afield logs {number} -f")
         return int(Exit.STOPPED)
-    _home(client, view, quiet)
+    home(client, view, quiet)
     if not quiet or view["outcome"] == "setup_failed":
         show.say("\n".join([*quoted(view), end_line(view)]))
     if as_json:
@@ -188,7 +188,8 @@ def _until_end(client: Any, number: int, printer: Printer) -> dict[str, Any]:
                 show.say(f"{node} does not answer; the job is stopped when it does")
 
 
-def _home(client: Any, view: dict[str, Any], quiet: bool) -> None:
+def home(client: Any, view: dict[str, Any], quiet: bool) -> None:
+    """Bring the results of a job that has ended home, and say so."""
     from afield.sdk.results import pull
 
     if not view["attempts"] or view["snapshot"] is None or view["outcome"] in ("setup_failed", "lost"):
