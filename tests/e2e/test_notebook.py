@@ -120,7 +120,7 @@ def shown(sandbox: Sandbox, *words: str) -> Iterator[Page]:
 
 def newest(sandbox: Sandbox) -> dict[str, Any]:
     """The newest job."""
-    found: dict[str, Any] = json.loads(sandbox.afield("ps", "--all", "--json").stdout)["jobs"][0]
+    found: dict[str, Any] = json.loads(sandbox.afield("show", "@last", "--json").stdout)["job"]
     return found
 
 
@@ -182,6 +182,8 @@ def test_a_second_one_picks_other_ports_and_a_detached_one_is_come_back_to(sandb
             assert again.token == second.token
             assert again.asked("api/contents", token=again.token) == 200
         sandbox.afield("stop", job)
+        first.process.send_signal(signal.SIGINT)
+        assert first.process.wait(60) == 0
 
 
 def test_a_notebook_runs_without_a_page_and_comes_back_with_results(sandbox: Sandbox, host: Host) -> None:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from afield.cli import context, keys, show
 from afield.cli.follow import Printer, end_line, exit_status, quoted
 from afield.cli.forwarding import Talk, link
+from afield.cli.home import home
 from afield.errors import AfieldError, Exit, Unreachable
 
 if TYPE_CHECKING:
@@ -137,8 +138,6 @@ def _stop(client: Client, number: int) -> int:
 
 def _ended(client: Client, view: View) -> int:
     """Bring home what it left. One that failed by itself said why; for one that was stopped all is well."""
-    from afield.cli.verbs.run import home
-
     home(client, view, quiet=False)
     code = view["snapshot"]
     if code and os.path.isdir(saved := os.path.join(code["root"], "outputs", str(view["number"]))):

@@ -55,6 +55,7 @@ NODE: dict[str, Entry] = {
     "show": Entry("afield.cli.verbs.node", "show_", "everything known about a node", ""),
     "set": Entry("afield.cli.verbs.node", "set_", "declare devices, an address, or drain it", ""),
     "login": Entry("afield.cli.verbs.node", "login", "log in where a password or second factor is asked", ""),
+    "ssh-config": Entry("afield.cli.verbs.ssh_config", "command", "nodes as hosts for editors and ssh", ""),
     "rm": Entry("afield.cli.verbs.node", "rm", "forget a node", ""),
 }
 
@@ -77,6 +78,12 @@ OTHER_WORDS = {
     "tail": "logs -f",
     "ssh": "shell",
     "fetch-results": "pull",
+    "tunnel": "forward",
+    "port-forward": "forward",
+    "jupyter": "notebook",
+    "lab": "notebook",
+    "profile": "tensorboard",
+    "code": "node ssh-config",
     "nodes": "node ls",
     "host": "node",
     "hosts": "node ls",

@@ -10,6 +10,7 @@ import os
 import re
 import shutil
 import sys
+from importlib import import_module
 
 from afield_serve import sockets
 
@@ -19,8 +20,7 @@ COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 def main(words):
     """Run the notebook; the exit status: 0, or 1 when a cell fails."""
     try:
-        import nbclient
-        import nbformat
+        nbclient, nbformat = import_module("nbclient"), import_module("nbformat")
     except ImportError as error:
         sys.stderr.write(
             "afield: %s is not installed in %s\n"
@@ -33,7 +33,7 @@ def main(words):
     folder = sockets()
     client = nbclient.NotebookClient(book, timeout=None, kernel_name=kernel(book))
     client.config.KernelManager.transport = "ipc"
-    run = Run(book, os.path.join(os.environ.get("OUTPUT_DIR") or ".", os.path.basename(path)))
+    run = Run(nbformat, book, os.path.join(os.environ.get("OUTPUT_DIR") or ".", os.path.basename(path)))
     run.watch(client)
     try:
         client.execute(cwd=os.path.dirname(os.path.abspath(path)))
@@ -65,8 +65,9 @@ def kernel(book):
 class Run:
     """One run of a notebook into a file; `current` is the cell that runs, counted from 1 among those with code."""
 
-    def __init__(self, book, target):
+    def __init__(self, nbformat, book, target):
         self.current = 0
+        self._nbformat = nbformat
         self._book = book
         self._target = target
         self._total = sum(1 for cell in book.cells if self._counts(cell))
@@ -85,11 +86,9 @@ class Run:
 
     def save(self):
         """Write the notebook as it is now, whole."""
-        import nbformat
-
         part = self._target + ".part"
         with open(part, "w", encoding="utf-8") as file:
-            nbformat.write(self._book, file)
+            self._nbformat.write(self._book, file)
         os.replace(part, self._target)
 
     def _begin(self, cell, cell_index):

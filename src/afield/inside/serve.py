@@ -12,6 +12,7 @@ import os
 import secrets
 import shutil
 import sys
+from importlib import import_module
 
 OFFER = "offer.json"
 CONFIG = "jupyter_afield_config.json"
@@ -27,9 +28,9 @@ def main(words):
 
 def jupyter(words):
     """Be Jupyter, rooted in the folder where the job runs, until a signal; the exit status."""
-    from importlib.util import find_spec
-
-    if find_spec("jupyterlab") is None:
+    try:
+        labapp = import_module("jupyterlab.labapp")
+    except ImportError:
         return lacking("jupyterlab")
     folder = sockets()
     token, place = secrets.token_urlsafe(32), folder + "/s"
@@ -49,8 +50,6 @@ def jupyter(words):
     )
     page = "lab/tree/" + quoted(words[0]) if words else "lab"
     offer("jupyter", place, 8888, page + "?token=" + token, "api")
-    from jupyterlab import labapp
-
     sys.argv[1:] = ["--config=" + config]
     try:
         return labapp.main()
@@ -61,12 +60,11 @@ def jupyter(words):
 def tensorboard(words):
     """Be TensorBoard for a folder, on a free port of the loopback, until a signal; the exit status."""
     import signal
-    from importlib.util import find_spec
 
-    if find_spec("tensorboard") is None:
+    try:
+        program = import_module("tensorboard.program")
+    except ImportError:
         return lacking("tensorboard")
-    from tensorboard import program
-
     board = program.TensorBoard()
     board.configure(argv=["tensorboard", "--logdir", words[0], "--host", "127.0.0.1", "--port", "0"])
     url = board.launch()

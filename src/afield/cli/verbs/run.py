@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -11,10 +10,8 @@ import click
 
 from afield.cli import context, keys, show
 from afield.cli.follow import Printer, end_line, exit_status, follow, quoted
+from afield.cli.home import home
 from afield.errors import AfieldError, Exit, UsageError
-
-COMING_S = 0.1
-"""Between two looks at whether all outputs that come by themselves are here."""
 
 EXAMPLES = """Run a command on the best free node and stream its output.
 
@@ -186,27 +183,6 @@ def _until_end(client: Any, number: int, printer: Printer) -> dict[str, Any]:
             show.say("stopping the job; Ctrl-C again leaves at once")
             for node in client.stop(number)["silent"]:
                 show.say(f"{node} does not answer; the job is stopped when it does")
-
-
-def home(client: Any, view: dict[str, Any], quiet: bool) -> None:
-    """Bring the results of a job that has ended home, and say so."""
-    from afield.sdk.results import pull
-
-    if not view["attempts"] or view["snapshot"] is None or view["outcome"] in ("setup_failed", "lost"):
-        return
-    while view["coming"] and not view["silent"]:
-        time.sleep(COMING_S)
-        view = client.job(view["number"])
-    brought = pull(client, view)
-    if brought.files and not quiet:
-        line = {
-            "stage": "fetch",
-            "state": "done",
-            "text": f"{show.files(brought.files)}, {show.size(brought.bytes)} → {brought.shown}",
-        }
-        from afield.cli.follow import stage_line
-
-        show.say(stage_line(line))
 
 
 def _source(view: dict[str, Any]) -> str:

@@ -40,6 +40,7 @@ def command(place: str, local: str | None, detach: bool, as_json: str | None, **
     """
     from afield.sdk.serve import board
 
+    wanted = _local(local)
     client = context.client()
     node, folder = _where(client, place, options["workers"])
     view = client.submit([board(node, folder, options["with_"])])[0]
@@ -48,7 +49,7 @@ def command(place: str, local: str | None, detach: bool, as_json: str | None, **
         show.hint(f"its page: afield forward {view['number']}    end it: afield stop {view['number']}")
         return 0
     show.say(f"tensorboard · job {view['number']} · {node}:{show.safe(folder)}")
-    return serve(client, view, {"env": "tensorboard"}, _local(local), as_json)
+    return serve(client, view, {"env": "tensorboard"}, wanted, as_json)
 
 
 def _where(client: Client, text: str, workers: str) -> tuple[str, str]:
