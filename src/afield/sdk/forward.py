@@ -17,7 +17,7 @@ from afield.sdk.relay import Relay, listen
 
 Event = dict[str, Any]
 
-_PORTS = re.compile(r"(?:(\d{1,5}):)?(\d{1,5})")
+_PORTS = re.compile(r"(?:([0-9]{1,5}):)?([0-9]{1,5})")
 _TOP = 65535
 
 

@@ -53,7 +53,7 @@ def command(path: str | None, local: str | None, detach: bool, as_json: str | No
 def _local(text: str | None) -> tuple[int, bool] | None:
     if text is None:
         return None
-    if not text.isdigit() or int(text) > 65535:
+    if not (text.isascii() and text.isdigit()) or int(text) > 65535:
         raise UsageError(f"{text!r} is no port", hints=["-L 8888", "-L 0    any free one"])
     return int(text), text != "0"
 

@@ -76,6 +76,6 @@ def _local(text: str | None) -> tuple[int, bool] | None:
         return None
     # PORT of the old tools is the one on the node, which nobody has to know here.
     word = text.partition(":")[0]
-    if not re.fullmatch(r"\d{1,5}(:\d{1,5})?", text) or int(word) > 65535:
+    if not re.fullmatch(r"[0-9]{1,5}(:[0-9]{1,5})?", text) or int(word) > 65535:
         raise UsageError(f"{text!r} is no port", hints=["-L 8080", "-L 0    any free one"])
     return int(word), word != "0"
