@@ -198,7 +198,9 @@ class Machine(Kernel):
             if disk.append(effect.path, effect.data) < len(effect.data):
                 raise OSError(errno.ENOSPC, "no space left on device")
 
-        return self._stages(process, [add, lambda: disk.sync(disk.touch(effect.path))])
+        folder = effect.path.rpartition("/")[0]
+        safe = [lambda: disk.sync(disk.touch(effect.path)), lambda: disk.sync_folder(folder)]
+        return self._stages(process, [add, *safe])
 
     def _read(self, _: Process, effect: Any) -> bytes | None:
         found = self.disk.file(effect.path)

@@ -154,10 +154,11 @@ def _ending(attempt: Attempt, words: Mapping[NodeName, str], known: Mapping[Node
         return NeverStarted(attempt.id, _first(known, words, "never_started"))
     if "setup_failed" in kinds:
         return _setup_failed(attempt, words, known)
-    if "dead" in kinds or ("never_started" in kinds and attempt.why is None):
+    why = _why(finals)
+    torn = "never_started" in kinds and (attempt.why is None or why is Why.FAILURE)
+    if "dead" in kinds or torn:
         word = "dead" if "dead" in kinds else "never_started"
         return AttemptGone(attempt.id, preempted=False, evidence=_first(known, words, word), exits=found)
-    why = _why(finals)
     causes = [f["cause"] for f in finals if f.get("cause") is not None]
     if not causes and why is Why.END_FIRST:
         causes = _by_themselves(known[node] for node in words)

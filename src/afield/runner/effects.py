@@ -67,7 +67,7 @@ class Put(Effect):
 
 
 class Append(Effect):
-    """Adds bytes to the end of a file and syncs it."""
+    """Adds bytes to the end of a file and syncs it and its name: what was made just before outlives a power cut."""
 
     __slots__ = fields = ("path", "data")
 

@@ -112,6 +112,7 @@ def put(_world, effect):
 def append(_world, effect):
     """See effects.Append."""
     _fill(effect.path, effect.data, os.O_APPEND, True)
+    _sync(os.path.dirname(effect.path))
 
 
 def _fill(path, data, how, synced):

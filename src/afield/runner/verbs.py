@@ -41,6 +41,7 @@ class Verbs:
         self._paths = link.paths
         self._inner = 0
         self._filled = {}
+        self._again = set()
         self._landing = None
         self.clerks = Clerks(link, self._work)
         self._quick = {
@@ -81,6 +82,9 @@ class Verbs:
             self._link.follower.poke(orders.name(head["spec"]))
             if head["spec"].get("code") and child.reply.get("state") == "launched":
                 self._refill(head["spec"]["code"]["workspace"])
+        elif head.get("do") == "refill" and head["workspace"] in self._again:
+            self._again.discard(head["workspace"])
+            self._refill(head["workspace"])
 
     def read_facts(self, attempt):
         """The facts of a run folder."""
@@ -178,8 +182,11 @@ class Verbs:
         busy = any(
             c.head.get("do") == "refill" and c.head["workspace"] == workspace for c in self._link.running.values()
         )
+        if busy:
+            self._again.add(workspace)  # what a launch took meanwhile, that one may have passed already
+            return
         version = tree.small(self._paths.here(), workspace)
-        if busy or (version is not None and self._filled.get(workspace) == version):
+        if version is not None and self._filled.get(workspace) == version:
             return
         self._filled[workspace] = version
         self._inner -= 1

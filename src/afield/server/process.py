@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import fcntl
+import gc
 import json
 import logging
 import os
@@ -90,6 +91,7 @@ async def _listen(desk: Desk, listener: socket.socket, still_ours: Callable[[], 
     )
     look = asyncio.create_task(_look(desk, still_ours))
     leave = asyncio.create_task(_leave(desk, server))
+    gc.freeze()  # what is loaded stays: each look for garbage would go through all of it
     log.info("serving %s, build %s, pid %d", desk.state, build(), os.getpid())
     try:
         await server.serve(sockets=[listener])

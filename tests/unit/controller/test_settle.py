@@ -156,6 +156,18 @@ def test_a_gang_of_which_no_program_ran_never_started() -> None:
     assert isinstance(assess(attempt(A, B), End.ALL, {A: ran, B: sealed}).events[-1], AttemptGone)
 
 
+def test_a_torn_gang_is_gone_even_when_a_stop_is_asked_for_while_it_is_cleared_away() -> None:
+    """Found by the simulator: the program that was stopped for it ended well, and the job was told as failed."""
+    torn = facts(lock="free", processes={"0": process(code=0)}, final=final(by_us=True, why="failure"))
+    sealed = facts(lock="free", sealed={"reason": "the shepherd was killed before the program started", "by": "keeper"})
+    stopped = attempt(A, B, state=State.STOPPING, why=Why.USER)
+    (event,) = assess(stopped, End.FIRST, {A: torn, B: sealed}).events
+    assert isinstance(event, AttemptGone)
+    assert event.evidence == "b: the shepherd was killed before the program started"
+    asked = facts(lock="free", processes={"0": process(code=0)}, final=final(by_us=True, why="user"))
+    assert isinstance(assess(stopped, End.FIRST, {A: asked, B: sealed}).events[-1], AttemptExited)
+
+
 def test_a_stop_seals_a_folder_that_nothing_is_known_of() -> None:
     """Found by the simulator: every answer to the launch was lost, and the stop waited for ever."""
     (order,) = assess(attempt(A, state=State.STOPPING, why=Why.USER), End.ALL, {}).orders

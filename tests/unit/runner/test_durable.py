@@ -42,7 +42,7 @@ def test_a_file_is_safe_before_it_has_its_name_and_its_name_before_anything_rest
 def test_a_line_at_the_end_and_a_new_folder_are_safe(tmp_path: Path, calls: list[str]) -> None:
     real_files.append(None, effects.Append(f"{tmp_path}/attempts.hw", b"1 1\n"))
     real_files.mkdir(None, effects.Mkdir(f"{tmp_path}/runs/1.1"))
-    assert calls == ["fsync attempts.hw", f"fsync {tmp_path.name}", "fsync runs"]
+    assert calls == ["fsync attempts.hw", f"fsync {tmp_path.name}", f"fsync {tmp_path.name}", "fsync runs"]
 
 
 def test_what_is_only_shown_costs_no_sync(tmp_path: Path, calls: list[str]) -> None:
