@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import hashlib
 import os
+import re
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from afield.config import Settings, load
+from afield.environment.cells import code
 from afield.environment.detect import Found, detect
 from afield.environment.extra import add
 from afield.errors import UsageError
@@ -32,7 +34,9 @@ WITH = "with_"
 
 NOTEBOOK = ".ipynb"
 EXECUTE = ("python3", "-m", "afield_execute")
+JUPYTER = ("python3", "-m", "afield_serve", "jupyter")
 EXECUTE_NEEDS = ("nbclient", "ipykernel")
+_AT = re.compile(r"<the command>:\d+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,10 +120,10 @@ def _environments(commands: Sequence[Sequence[str]], settings: Settings, root: P
     for argv in commands:
         key = (argv[0], next((word for word in argv if word.endswith(".py")), ""))
         if key not in known:
-            words = _program(argv)
+            words = _looked_at(argv, root / place)
             known[key] = detect(root, place, words, python=settings.python, choice=settings.environment)
             if words is not argv:
-                known[key] = add(known[key], EXECUTE_NEEDS)
+                known[key] = _of_notebook(known[key], argv)
         found.append(known[key])
     return found
 
@@ -175,6 +179,22 @@ def _named_files(argv: Sequence[str], here: Path) -> str:
 def _program(argv: Sequence[str]) -> Sequence[str]:
     """What really runs: a notebook needs somebody who runs it."""
     return (*EXECUTE, *argv) if argv[0].endswith(NOTEBOOK) else argv
+
+
+def _looked_at(argv: Sequence[str], here: Path) -> Sequence[str]:
+    """The words that say what a command imports: of a notebook, and of Jupyter for one, the code in it."""
+    if argv[0].endswith(NOTEBOOK):
+        return ("python3", "-c", code(here / argv[0]))
+    if tuple(argv[: len(JUPYTER)]) == JUPYTER:
+        return ("python3", "-c", code(here / argv[-1]))
+    return argv
+
+
+def _of_notebook(found: Found, argv: Sequence[str]) -> Found:
+    """What was found in a notebook's code, told as that; with what runs it where nothing else does."""
+    notebook = argv[0] if argv[0].endswith(NOTEBOOK) else argv[-1]
+    notes = tuple(_AT.sub(lambda _: notebook, note) for note in found.notes)
+    return add(replace(found, notes=notes), EXECUTE_NEEDS if argv[0].endswith(NOTEBOOK) else ())
 
 
 def _words(argv: Sequence[str], found: Found) -> list[str]:

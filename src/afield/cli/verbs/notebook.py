@@ -12,8 +12,6 @@ from afield.cli.serving import serve
 from afield.cli.verbs.run import detached, given, job_options
 from afield.errors import UsageError
 
-PROGRAM = ("python3", "-m", "afield_serve", "jupyter")
-
 
 @click.command(name="notebook", short_help="Jupyter on a node, in the project's environment")
 @job_options
@@ -32,13 +30,13 @@ def command(path: str | None, local: str | None, detach: bool, as_json: str | No
 
     It works on the job's copy of your code. Notebooks that you save come home to outputs/JOB/.
     """
-    from afield.sdk.submit import WITH, build
+    from afield.sdk.submit import JUPYTER, WITH, build
 
     wanted = _local(local)
     packages = ["jupyterlab", *options.pop("with_")]
     inside = _inside(path)
     asked = {"name": "notebook", "outputs": ["*.ipynb"], **given(options), WITH: packages}
-    submission = build([*PROGRAM, *([inside] if inside else [])], asked)
+    submission = build([*JUPYTER, *([inside] if inside else [])], asked)
     show.say_dim([*submission.left_out, *(f"env: {note}" for note in submission.notes)])
     client = context.client()
     view = client.submit([submission.body])[0]
