@@ -227,6 +227,26 @@ def test_the_end_of_the_job_ends_the_forward(sandbox: Sandbox, host: Host) -> No
     assert f"afield forward node:{host.name} PORT" in done.stderr.decode()
 
 
+def test_a_server_that_forwards_nothing_is_named(sandbox: Sandbox, host: Host) -> None:
+    config = host.folder / "sshd_config"
+    before = config.read_text()
+    config.write_text("AllowTcpForwarding no\n" + before)
+    host.restart()
+    try:
+        far = free_port()
+        job = serving(sandbox, host, far, "not to be seen")
+        with held(sandbox, job, f"0:{far}") as forward:
+            near = port_of(forward.until("open"), far)
+            forward.until("listens", yes=True)
+            for _ in range(3):
+                assert fetched(near) == b""
+            assert forward.until("refused")["node"] == host.name
+        sandbox.afield("stop", job)
+    finally:
+        config.write_text(before)
+        host.restart()
+
+
 def test_each_process_of_a_job_has_its_own_node(sandbox: Sandbox, hosts: Hosts, host: Host) -> None:
     assert sandbox.afield("node", "add", hosts[1].name).returncode == 0
     for name in (hosts[0].name, hosts[1].name):

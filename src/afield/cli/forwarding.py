@@ -20,6 +20,13 @@ def link(url: str) -> str:
     return f"\x1b]8;;{url}\x1b\\{url}\x1b]8;;\x1b\\" if show.coloured(sys.stdout) else url
 
 
+def refusal(node: str) -> str:
+    """What may be wrong where connections are ended at once."""
+    return (
+        f"the ssh server of {node} may not forward (AllowTcpForwarding, AllowStreamLocalForwarding in its sshd_config)"
+    )
+
+
 class Talk:
     """Tells the news of one forward. `fields` None: for people; else JSON lines. `offers` by their place have a URL."""
 
@@ -44,6 +51,7 @@ class Talk:
         {
             "open": self._open,
             "listens": self._listens,
+            "refused": self._refused,
             "cut": self._was_cut,
             "waiting": lambda e: show.say(f"waiting: {show.safe(e['why'])}"),
             "end": self._end,
@@ -81,6 +89,11 @@ class Talk:
         elif place in self._silent:
             self._silent.discard(place)
             show.say(f"{show.paint('✓', show.GREEN, sys.stderr)} something listens at {place} of {self._node} now")
+
+    def _refused(self, event: Event) -> None:
+        sign = show.paint("!", show.YELLOW, sys.stderr)
+        show.say(f"{sign} connections to {event['place']} are ended at once, though something listens there")
+        show.say(f"  why: {refusal(event['node'])}")
 
     def _was_cut(self, event: Event) -> None:
         if not self._cut:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from afield.cli import context, keys, show
 from afield.cli.follow import Printer, end_line, exit_status, quoted
-from afield.cli.forwarding import Talk, link
+from afield.cli.forwarding import Talk, link, refusal
 from afield.cli.home import home
 from afield.errors import AfieldError, Exit, Unreachable
 
@@ -88,7 +88,7 @@ def _hold(client: Client, number: int, found: Offer, way: Way, as_json: str | No
 
     talk = Talk(None, {found.way.place: found})
     with Forward(client, {"job": number, "process": 0}, [way]) as forward:
-        port = _answering(forward, found)
+        port = _answering(forward, number, found)
         if as_json:
             show.as_json({"schema": 1, "job": number, "url": found.url(port), "port": port}, context.fields(as_json))
         else:
@@ -101,7 +101,7 @@ def _hold(client: Client, number: int, found: Offer, way: Way, as_json: str | No
                 talk.tell(event)
 
 
-def _answering(forward: Forward, found: Offer) -> int:
+def _answering(forward: Forward, number: int, found: Offer) -> int:
     """The port here, when the page answers at it. Raises Unreachable when it does not."""
     from afield.sdk.offer import answers
 
@@ -112,7 +112,7 @@ def _answering(forward: Forward, found: Offer) -> int:
             event = forward.next(LOOK_S)
         except queue.Empty:
             event = {}
-        if event is None:
+        if event is None or event.get("on") == "refused":
             break
         if event.get("on") == "open":
             port = event["ports"][found.way.place]
@@ -120,11 +120,8 @@ def _answering(forward: Forward, found: Offer) -> int:
             return port
     raise Unreachable(
         f"{found.name} does not answer",
-        why=f"nothing came from {found.way.place} of {forward.node} in {ANSWER_S:g} s",
-        hints=[
-            "afield logs @last    what the program itself says",
-            "ask whether that machine's ssh server forwards (AllowTcpForwarding, AllowStreamLocalForwarding)",
-        ],
+        why=refusal(forward.node),
+        hints=[f"afield logs {number}    what the program itself says", f"afield stop {number}    it still runs"],
     )
 
 

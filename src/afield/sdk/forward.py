@@ -8,6 +8,7 @@ import threading
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from afield.errors import AfieldError, UsageError
@@ -19,6 +20,8 @@ Event = dict[str, Any]
 
 _PORTS = re.compile(r"(?:([0-9]{1,5}):)?([0-9]{1,5})")
 _TOP = 65535
+REFUSED = 3
+"""So many connections must have been ended at once before that is told: programs do it too, when they begin."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +62,8 @@ class Forward:
         self._ports: dict[str, int] = {}
         self._events: queue.Queue[Event | AfieldError | None] = queue.Queue()
         self._connection: Connection | None = None
+        self._listens: dict[str, bool | None] = {}
+        self._refused: dict[str, int] = {}
         self._closed = False
         self.node = ""
         """Where it leads now."""
@@ -75,7 +80,8 @@ class Forward:
             relay.close()
 
     def events(self) -> Iterator[Event]:
-        """What happens: `open` (with `ports`: place to the port here), `listens`, `cut`, `waiting`, last `end`.
+        """What happens: `open` (with `ports`: place to the port here), `listens`, `refused` (each
+        connection is ended at once, though something listens), `cut`, `waiting`, last `end`.
 
         Raises what ends the forward: Conflict when a wanted port is taken, NotFound, Unreachable.
         """
@@ -112,16 +118,27 @@ class Forward:
             for way in self._ways:
                 self._open(way, head["ways"][way.place])
             return {**head, "ports": dict(self._ports)}
+        if head["on"] == "listens":
+            self._listens[head["place"]] = head["yes"]
         if head["on"] in ("cut", "waiting", "end"):
             for relay in self._relays.values():
                 relay.lead("")
         return head
+
+    def _was_refused(self, place: str) -> None:
+        """A connection was ended before a byte came. Where something listens all the same, that is worth a word."""
+        if not self._listens.get(place):
+            return
+        self._refused[place] = self._refused.get(place, 0) + 1
+        if self._refused[place] == REFUSED:
+            self._events.put({"on": "refused", "place": place, "node": self.node})
 
     def _open(self, way: Way, at: str) -> None:
         if at == way.place == str(way.local):
             self._ports[way.place] = way.local
             return
         if way.place not in self._relays:
-            self._relays[way.place] = Relay(listen(way.local, exactly=way.exactly))
+            refused = partial(self._was_refused, way.place)
+            self._relays[way.place] = Relay(listen(way.local, exactly=way.exactly), refused)
             self._ports[way.place] = self._relays[way.place].port
         self._relays[way.place].lead(at)

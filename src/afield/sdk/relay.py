@@ -9,6 +9,7 @@ import asyncio
 import errno
 import socket
 import threading
+from collections.abc import Callable
 from contextlib import suppress
 
 from afield.errors import Conflict, NotAllowed
@@ -54,7 +55,9 @@ def _taken(port: int, error: OSError) -> Conflict | NotAllowed:
 class Relay:
     """Passes each connection to a listening socket on to `lead`'s place; runs in a thread of its own until `close`."""
 
-    def __init__(self, listener: socket.socket) -> None:
+    def __init__(self, listener: socket.socket, refused: Callable[[], None] | None = None) -> None:
+        """`refused` is called for each connection that the far side ends before it gave a byte."""
+        self._refused = refused
         self.port: int = listener.getsockname()[1]
         self._listener = listener
         self._loop = asyncio.new_event_loop()
@@ -107,7 +110,10 @@ class Relay:
             self._tasks.discard(task)
         self._tasks.add(task)
         try:
-            await asyncio.gather(_pass(reader, far_writer), _pass(far_reader, writer))
+            there = asyncio.ensure_future(_pass(reader, far_writer))
+            back = asyncio.ensure_future(_pass(far_reader, writer))
+            back.add_done_callback(lambda done: self._look(done, early=not there.done()))
+            await asyncio.gather(there, back)
         except (OSError, asyncio.CancelledError):
             pass
         finally:
@@ -115,16 +121,23 @@ class Relay:
             for end in (writer, far_writer):
                 end.transport.abort()
 
+    def _look(self, back: asyncio.Future[int], *, early: bool) -> None:
+        if early and self._refused and not back.cancelled() and (back.exception() or not back.result()):
+            self._refused()
+
     async def _reach(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         if self._at.startswith("/"):
             return await asyncio.open_unix_connection(self._at)
         return await asyncio.open_connection("localhost", int(self._at))
 
 
-async def _pass(source: asyncio.StreamReader, target: asyncio.StreamWriter) -> None:
-    """All bytes one way, then the end of them: the other direction may go on."""
+async def _pass(source: asyncio.StreamReader, target: asyncio.StreamWriter) -> int:
+    """All bytes one way, then the end of them: the other direction may go on. How many there were."""
+    count = 0
     while data := await source.read(PIECE):
+        count += len(data)
         target.write(data)
         await target.drain()
     if target.can_write_eof():
         target.write_eof()
+    return count

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import queue
 import socket
 import threading
 from collections.abc import Callable, Iterator
@@ -101,6 +102,21 @@ def test_what_leads_nowhere_is_closed_and_the_next_one_works(tmp_path: Path) -> 
         relay.lead(str(tmp_path / "s"))
         assert ask(relay.port, b"again") == b"again"
     relay.close()
+
+
+def test_only_a_far_end_that_gives_nothing_refuses(tmp_path: Path) -> None:
+    told: queue.Queue[str] = queue.Queue()
+    relay = Relay(listen(0, exactly=True), lambda: told.put("refused"))
+    with far_end(tmp_path / "polite", echo_at_the_end), far_end(tmp_path / "rude", lambda c: c.close()):
+        relay.lead(str(tmp_path / "polite"))
+        assert ask(relay.port, b"x") == b"x"
+        assert ask(relay.port, b"") == b"", "we ended first"
+        relay.lead(str(tmp_path / "rude"))
+        with socket.create_connection(("127.0.0.1", relay.port), timeout=20) as connection:
+            assert cut_off(connection)
+            assert told.get(timeout=20) == "refused"
+    relay.close()
+    assert told.empty()
 
 
 def test_the_end_closes_the_port_and_what_is_open(tmp_path: Path) -> None:

@@ -48,7 +48,7 @@ def command(place: str, local: str | None, detach: bool, as_json: str | None, **
         detached(view, as_json, quiet=True)
         show.hint(f"its page: afield forward {view['number']}    end it: afield stop {view['number']}")
         return 0
-    show.say(f"tensorboard · job {view['number']} · {node}:{show.safe(folder)}")
+    show.say(f"tensorboard · job {view['number']} · {show.safe(place)}, on {node}")
     return serve(client, view, {"env": "tensorboard"}, wanted, as_json)
 
 
