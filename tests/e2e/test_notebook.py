@@ -147,8 +147,8 @@ def test_the_address_answers_wants_its_token_and_dies_on_both_sides(sandbox: San
         assert (row["name"], row["phase"], row["nodes"]) == ("notebook", "running", [host.name])
         everything = [part for process in running() for part in command_line(process)]
         assert not any(page.token in part for part in everything), "the token is in no command line"
-        sockets = [p for p in host.home.rglob("*") if p.is_socket() and "/j/" in str(p)]
-        assert all(p.stat().st_mode & 0o077 == 0 and p.parent.stat().st_mode & 0o077 == 0 for p in sockets)
+        place = Path(json.loads(sandbox.afield("cat", f"{row['number']}:offer.json").stdout)["place"])
+        assert [path.stat().st_mode & 0o777 for path in (place, place.parent)] == [0o600, 0o700]
         changed = (sandbox.project / "explore.ipynb").read_bytes().replace(b"1 + 1", b"2 + 2")
         body = json.dumps({"type": "notebook", "content": json.loads(changed)}).encode()
         assert page.asked("api/contents/explore.ipynb", token=page.token, put=body) == 200
@@ -167,7 +167,7 @@ def test_the_address_answers_wants_its_token_and_dies_on_both_sides(sandbox: San
 
 
 def test_a_second_one_picks_other_ports_and_a_detached_one_is_come_back_to(sandbox: Sandbox, host: Host) -> None:
-    with shown(sandbox, "notebook", "-n", host.name) as first:
+    with shown(sandbox, "notebook", "-n", "local") as first:
         job = sandbox.afield("notebook", "-n", host.name, "--detach").stdout.decode().strip()
         wait_until(lambda: sandbox.afield("cat", f"{job}:offer.json").returncode == 0, within_s=60, every_s=0.5)
         with shown(sandbox, "forward", job) as second:
@@ -182,6 +182,7 @@ def test_a_second_one_picks_other_ports_and_a_detached_one_is_come_back_to(sandb
             assert again.token == second.token
             assert again.asked("api/contents", token=again.token) == 200
         sandbox.afield("stop", job)
+        assert first.asked("api/contents", token=first.token) == 200
         first.process.send_signal(signal.SIGINT)
         assert first.process.wait(60) == 0
 

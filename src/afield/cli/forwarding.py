@@ -36,6 +36,7 @@ class Talk:
         self._told = False
         self._cut = False
         self._silent: set[str] = set()
+        self._heard: set[str] = set()
         self._node = ""
 
     def begun(self, node: str) -> None:
@@ -78,17 +79,16 @@ class Talk:
 
     def _listens(self, event: Event) -> None:
         place = event["place"]
-        if event["yes"] is False:
-            self._silent.add(place)
-            again = " any more" if event.get("again") else " yet"
-            show.say(
-                f"nothing listens at port {place} of {self._node}{again}"
-                if place.isdigit()
-                else f"{place} is not there{again}"
-            )
-        elif place in self._silent:
+        shown = f"port {place}" if place.isdigit() else place
+        if event["yes"]:
+            if place in self._silent:
+                show.say(f"{show.paint('✓', show.GREEN, sys.stderr)} something listens at {shown} of {self._node} now")
+            self._heard.add(place)
             self._silent.discard(place)
-            show.say(f"{show.paint('✓', show.GREEN, sys.stderr)} something listens at {place} of {self._node} now")
+        elif event["yes"] is False:
+            self._silent.add(place)
+            again = "any more" if place in self._heard else "yet"
+            show.say(f"nothing listens at {shown} of {self._node} {again}")
 
     def _refused(self, event: Event) -> None:
         sign = show.paint("!", show.YELLOW, sys.stderr)

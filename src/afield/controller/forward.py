@@ -10,6 +10,7 @@ import logging
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from contextlib import aclosing, suppress
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from afield.controller.fleet import Fleet
@@ -26,6 +27,7 @@ log = logging.getLogger(__name__)
 SOON_S, LATER_S = 0.5, 5.0
 """How often a node is asked whether something listens: before it does, and once it does."""
 
+UNTOLD = "untold"
 AGAIN_S = 1.0
 """Before a connection that refused to forward is asked again."""
 
@@ -36,7 +38,7 @@ class _Held:
 
     places: list[str]
     ways: dict[str, str] = field(default_factory=dict)
-    listens: list[bool | None] = field(default_factory=list)
+    listens: list[bool | str | None] = field(default_factory=list)
     waiting: str = ""
     opened: bool = False
 
@@ -60,10 +62,11 @@ class Forwards:
         number = wanted.get("job")
         if number is None:
             session = self.fleet.session(wanted["node"])
-            async with aclosing(self._on(session, held, asyncio.Event(), lambda: True)) as frames:
+            known = partial(self._knows, session)
+            async with aclosing(self._on(session, held, asyncio.Event(), known)) as frames:
                 async for frame in frames:
                     yield frame
-            return
+            raise NotFound(f"node {session.name} was removed")
         job = self.find(number)
         if job.decided is not None:
             raise _over(job)
@@ -84,6 +87,9 @@ class Forwards:
                         yield frame
         yield {"on": "end", "job": self.view(job)}, b""
 
+    def _knows(self, session: Session) -> bool:
+        return self.fleet.find(session.name) is session
+
     def _stays(self, number: int, wanted: Mapping[str, Any], name: NodeName) -> Callable[[], bool]:
         def stays() -> bool:
             job = self.find(number)
@@ -103,7 +109,7 @@ class Forwards:
             try:
                 for place in held.places:
                     held.ways[place] = await session.forward(place)
-                held.opened, held.listens = True, []
+                held.opened, held.listens = True, [UNTOLD] * len(held.places)
                 yield {"on": "open", "node": name, "ways": dict(held.ways)}, b""
                 async with aclosing(self._watch(link, held, changed, stays)) as frames:
                     async for frame in frames:
@@ -126,7 +132,7 @@ class Forwards:
         try:
             while not waiting.done():
                 moved = asyncio.create_task(changed.wait())
-                await asyncio.wait({waiting, moved}, return_when=asyncio.FIRST_COMPLETED)
+                await asyncio.wait({waiting, moved}, timeout=LATER_S, return_when=asyncio.FIRST_COMPLETED)
                 moved.cancel()
                 changed.clear()
                 if not stays():
@@ -139,14 +145,17 @@ class Forwards:
         self, link: Link, held: _Held, changed: asyncio.Event, stays: Callable[[], bool]
     ) -> AsyncGenerator[Frame, None]:
         """Say what listens there, until the link is lost (raises Unreachable) or the forward leads elsewhere."""
+        now, due = asyncio.get_running_loop().time, 0.0
         while stays():
             changed.clear()
-            reply, _ = await link.call("listens", places=held.places)
-            for number, (place, yes) in enumerate(zip(held.places, reply["listens"], strict=True)):
-                if len(held.listens) <= number or held.listens[number] != yes:
-                    yield {"on": "listens", "place": place, "yes": yes}, b""
-            held.listens = list(reply["listens"])
-            await _first(link.closed, changed, LATER_S if all(held.listens) else SOON_S)
+            if now() >= due:
+                reply, _ = await link.call("listens", places=held.places)
+                for place, before, yes in zip(held.places, held.listens, reply["listens"], strict=True):
+                    if before != yes:
+                        yield {"on": "listens", "place": place, "yes": yes}, b""
+                held.listens = list(reply["listens"])
+                due = now() + (LATER_S if all(held.listens) else SOON_S)
+            await _first(link.closed, changed, due - now())
             if link.closed.is_set():
                 raise Unreachable(f"the connection to {link.name} was lost", why=link.reason)
 
