@@ -15,6 +15,7 @@ from afield.controller.watch import Stage, Watch
 from afield.controller.ways import Ways
 from afield.environment import uv
 from afield.errors import SetupFailed
+from afield.model.amount import about_bytes
 from afield.model.attempt import Attempt
 from afield.model.ids import NodeName
 from afield.model.job import Job
@@ -61,8 +62,9 @@ class Launcher:
         for _ in range(SENDS):
             if reply["state"] != "need":
                 break
-            sent = "sent what differs" if reply["have"] else "sent whole"
-            async with self._sent(job, attempt, link, reply["have"]):
+            how = "sent what differs: {}" if reply["have"] else "sent whole"
+            async with self._sent(job, attempt, link, reply["have"]) as size:
+                sent = how.format(about_bytes(size))
                 reply, _ = await link.call("launch", spec=body, watch=cursors)
         if reply["state"] == "need":
             raise SetupFailed(
@@ -89,7 +91,7 @@ class Launcher:
             return {}
         return await self.ways.variables(attempt.id, job.task.environment, session, body)
 
-    def _sent(self, job: Job, attempt: Attempt, link: Link, have: str | None) -> AbstractAsyncContextManager[None]:
+    def _sent(self, job: Job, attempt: Attempt, link: Link, have: str | None) -> AbstractAsyncContextManager[int]:
         """Sends the code; until the block ends, no other launch puts another tree in its place."""
         code = job.task.code
         assert code is not None

@@ -55,17 +55,18 @@ async def send(link: Link, cache: Path, workspace: str, want: str, have: str | N
 
 
 @asynccontextmanager
-async def holding(link: Link, cache: Path, workspace: str, want: str, have: str | None) -> AsyncIterator[None]:
-    """As `send`; and until the block ends, no other send on this link gives the node another tree of this workspace.
+async def holding(link: Link, cache: Path, workspace: str, want: str, have: str | None) -> AsyncIterator[int]:
+    """As `send`; gives how many bytes it took.
 
-    One at a time per link and workspace: a later one finds out what the node holds then.
+    Until the block ends, no other send on this link gives the node another tree of this workspace: one at a time per
+    link and workspace, and a later one finds out what the node holds then.
     """
     async with _turn(link, workspace):
         for _ in range(3):
             base = await asyncio.to_thread(_usable, cache, workspace, have)
-            reply = await _send(link, cache, (workspace, base, want))
+            reply, sent = await _send(link, cache, (workspace, base, want))
             if reply.get("have") == want:
-                yield
+                yield sent
                 return
             have = reply.get("have")
     raise SetupFailed("the node does not keep the code", why=f"it holds {have or 'nothing'} after {want} was sent")
@@ -126,21 +127,23 @@ def _usable(cache: Path, workspace: str, have: str | None) -> str | None:
     return have if have is not None and Objects(cache, workspace).has_tree(have) else None
 
 
-async def _send(link: Link, cache: Path, key: tuple[str, str | None, str]) -> dict[str, Any]:
-    """The node's last word on one stream."""
+async def _send(link: Link, cache: Path, key: tuple[str, str | None, str]) -> tuple[dict[str, Any], int]:
+    """The node's last word on one stream, and its length in bytes."""
     workspace, base, want = key
     stream = delta(cache, workspace, base, want)
     fields = {"workspace": workspace, "base": base, "want": want}
     piece, following = await asyncio.to_thread(next, stream), await asyncio.to_thread(next, stream, None)
     reply = await _first(link, piece, {**fields, "seq": 0, "last": following is None})
+    sent = len(piece)
     if "have" in reply:
-        return reply
+        return reply, sent
     running: list[asyncio.Task[tuple[dict[str, Any], bytes]]] = []
     number = 0
     try:
         while following is not None:
             piece, following = following, await asyncio.to_thread(next, stream, None)
             number += 1
+            sent += len(piece)
             call = link.call("tree.apply", piece, **fields, seq=number, last=following is None)
             running.append(asyncio.ensure_future(call))
             await asyncio.sleep(0)
@@ -151,7 +154,7 @@ async def _send(link: Link, cache: Path, key: tuple[str, str | None, str]) -> di
     finally:
         for task in running:
             task.cancel()
-    return reply
+    return reply, sent
 
 
 async def _first(link: Link, piece: bytes, fields: dict[str, Any]) -> dict[str, Any]:
