@@ -233,6 +233,7 @@ def test_tensorboard_shows_the_logs_where_they_are(sandbox: Sandbox, host: Host)
         (("notebook", "/etc"), 2, "/etc is outside of this folder"),
         (("notebook", "-L", "x"), 2, "'x' is no port"),
         (("run", "nowhere.ipynb"), 2, "there is no file nowhere.ipynb here"),
+        (("run", "study.ipynb", "--lr", "3"), 2, "a notebook takes no words: --lr"),
         (("tensorboard", "nowhere"), 2, "there is no folder nowhere here"),
         (("tensorboard", "99"), 3, "there is no job 99"),
         (("tensorboard", ".", "-L", "a:b"), 2, "'a:b' is no port"),

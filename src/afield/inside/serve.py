@@ -95,8 +95,9 @@ def sockets():
         import tempfile
 
         place = tempfile.mkdtemp(prefix="afield-", dir="/tmp")
-    shutil.rmtree(place, ignore_errors=True)  # of an attempt before this one
-    os.mkdir(place, 0o700)
+    else:
+        shutil.rmtree(place, ignore_errors=True)  # what a killed start left
+        os.mkdir(place, 0o700)
     os.environ["JUPYTER_RUNTIME_DIR"] = place
     return place
 

@@ -213,6 +213,12 @@ def _check_script(argv: Sequence[str], here: Path, settings: Settings) -> None:
     if not argv or not argv[0]:
         raise UsageError("there is no command", hints=["afield run train.py"])
     word = argv[0]
+    if word.endswith(NOTEBOOK) and len(argv) > 1:
+        raise UsageError(
+            f"a notebook takes no words: {argv[1]}",
+            why="it has no command line",
+            hints=[f"afield run -e LR=3 {word}    and os.environ in a cell"],
+        )
     if settings.setup or (here / word).exists():
         return
     if " " in word and len(argv) == 1:
