@@ -65,8 +65,8 @@ class Held:
             self._news.put(json.loads(line))
         self._news.put(None)
 
-    def until(self, on: str, **fields: object) -> dict[str, object]:
-        """The next news of this kind."""
+    def until(self, on: str | None, **fields: object) -> dict[str, object]:
+        """The next news of this kind; None is an error."""
         while True:
             try:
                 news = self._news.get(timeout=40)
@@ -74,7 +74,7 @@ class Held:
                 raise AssertionError(f"no {on} {fields}; told: {self.told}") from None
             assert news is not None, f"it ended without {on}; told: {self.told}"
             self.told.append(news)
-            if news["on"] == on and fields.items() <= news.items():
+            if news.get("on") == on and fields.items() <= news.items():
                 return news
 
 
@@ -225,6 +225,31 @@ def test_the_end_of_the_job_ends_the_forward(sandbox: Sandbox, host: Host) -> No
     assert done.returncode == 3
     assert f"job {job} runs no more" in done.stderr.decode()
     assert f"afield forward node:{host.name} PORT" in done.stderr.decode()
+
+
+def test_a_job_that_waits_is_waited_for(sandbox: Sandbox) -> None:
+    assert sandbox.afield("node", "set", "local", "devices=1:toy").returncode == 0
+    first, second = (
+        sandbox.afield("run", "-d", "--request", "[toy]", "--", "sleep", "600").stdout.decode().strip()
+        for _ in range(2)
+    )
+    with held(sandbox, second, "0:9") as forward:
+        assert forward.until("waiting")["why"] == f"job {second} is queued"
+        sandbox.afield("stop", first)
+        assert forward.until("open")["node"] == "local"
+    sandbox.afield("stop", second)
+
+
+def test_a_node_that_is_removed_ends_the_forward(sandbox: Sandbox, hosts: Hosts) -> None:
+    assert sandbox.afield("node", "add", hosts[1].name).returncode == 0
+    with held(sandbox, f"node:{hosts[1].name}", "0:9") as forward:
+        forward.until("open")
+        assert sandbox.afield("node", "rm", hosts[1].name).returncode == 0
+        error = forward.until(None)["error"]
+        assert isinstance(error, dict)
+        assert error["what"] == f"node {hosts[1].name} was removed"
+        assert forward.process.wait(30) == 3
+    wait_until(lambda: not ways(sandbox))
 
 
 def test_a_server_that_forwards_nothing_is_named(sandbox: Sandbox, host: Host) -> None:
