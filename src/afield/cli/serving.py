@@ -13,6 +13,7 @@ from afield.cli import context, keys, show
 from afield.cli.follow import Printer, end_line, exit_status, quoted
 from afield.cli.forwarding import Talk, link, refusal
 from afield.cli.home import home
+from afield.cli.streams import Choice
 from afield.errors import AfieldError, Exit, Unreachable
 
 if TYPE_CHECKING:
@@ -62,7 +63,7 @@ def _offered(client: Client, number: int, texts: Mapping[str, str]) -> tuple[Vie
     """The job once its program says where its page is; None for one that has ended before."""
     from afield.sdk.offer import offer
 
-    printer = Printer(prefixed=False, texts=texts, only="none")
+    printer = Printer(Choice(ranks=frozenset()), texts=texts)
     view: View = {}
     try:
         for head, data in client.follow(number):

@@ -62,12 +62,14 @@ Variables of every process
   RANK LOCAL_RANK WORLD_SIZE MASTER_ADDR MASTER_PORT     as distributed training expects them
   NUM_GROUPS  NUM_PROCESSES_GROUP<i>  HOST_GROUP<i>_PROCESS<j>  GROUP_INDEX  PROCESS_INDEX
   JOB_NUMBER CONTINUE_JOB_NUMBER AFIELD_JOB AFIELD_ATTEMPT AFIELD_NODE AFIELD_WORKER AFIELD_WORKERS AFIELD_RESUME
+  TP_ASIC_NAME TP_ASIC_WORKER                            node and worker in the words of an older tool
   SRC_DIR      the job's own copy of your code            OUTPUT_DIR   what is left here comes home
   JOB_DIR      the job's folder on the node               KEEP_DIR     stays for a later attempt
   USER_DIR SHARED_DIR                                     RESULT_FILE  a place for one result
   CUDA_VISIBLE_DEVICES                                    the devices that were granted
 
-Nothing of your shell's environment leaks into a job: -e K=V sets a variable, -e K passes yours.
+Nothing of your shell's environment leaks into a job: -e K=V sets a variable, -e K passes yours. Setup and preflight
+have these and yours too, without those of one process; so has a command that `afield exec JOB` runs.
 """
 
 ENVIRONMENT = """\

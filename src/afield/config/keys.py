@@ -38,6 +38,7 @@ KEYS = (
     Key("name", Kind.TEXT, "A name for people."),
     Key("environment", Kind.TEXT, "auto, none, plain, imports, or the file that defines the packages."),
     Key("python", Kind.TEXT, "Python version, such as 3.12."),
+    Key("dirs", Kind.WORDS, "Other folders whose code comes too, as FOLDER or NAME=FOLDER, each below its name."),
     Key("setup", Kind.COMMAND, "Run once per node and content."),
     Key("preflight", Kind.COMMAND, "Run before every attempt; its failure ends it."),
     Key("env", Kind.VARIABLES, "Variables for the job; K alone passes the caller's."),

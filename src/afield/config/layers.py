@@ -32,6 +32,7 @@ class Settings:
     name: str = ""
     environment: str = "auto"
     python: str = ""
+    dirs: tuple[str, ...] = ()
     setup: tuple[str, ...] = ()
     preflight: tuple[str, ...] = ()
     env: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))

@@ -15,6 +15,7 @@ from typing import Any
 
 from afield.backends.port import Backend
 from afield.controller import views
+from afield.controller.beside import Beside
 from afield.controller.data import Data
 from afield.controller.effects import Effects
 from afield.controller.file import file
@@ -71,6 +72,7 @@ class Controller:
         self.fleet = Fleet(store.id, self.world, backends, self, ports)
         self.data = Data(self.fleet, self._find)
         self.forwards = Forwards(self.fleet, self._find, self._view, self._news)
+        self.beside = Beside(self.fleet, self._find)
         keeps = Keeps(mirror.beside("keep"), self._find, self.fleet.find)
         launcher = Launcher(store.id, cache, self._watch, self.world, ports.clock, keeps, Ways(self._watch))
         self._effects = Effects(launcher, self.fleet.find, self.record, self._heard)

@@ -1,19 +1,17 @@
-"""All nodes that the controller knows: their sessions, how they come and go, and what is asked of many at once."""
+"""All nodes that the controller knows: their sessions, how they come and go."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
 import re
-from collections.abc import AsyncIterator
 from typing import Any, Protocol
 
 from afield.backends.port import Backend
 from afield.controller import views
-from afield.controller.follow import Frame
 from afield.controller.session import Listener, Session
 from afield.controller.spec import peer_address
-from afield.errors import AfieldError, Conflict, NotAllowed, UsageError
+from afield.errors import Conflict, NotAllowed, UsageError
 from afield.model.event import Event, NodeAdded, NodeRemoved, NodeSet
 from afield.model.ids import NodeName
 from afield.model.node import Node
@@ -163,52 +161,15 @@ class Fleet:
         """All nodes by name."""
         return [views.node_view(n, self._world) for _, n in sorted(self._world.nodes.items())]
 
-    def shell(self, name: str) -> dict[str, Any]:
-        """How the caller's own terminal gets a shell or a login there."""
+    def shell(self, name: str, script: str = "") -> dict[str, Any]:
+        """How the caller's own terminal gets a shell (or runs a script that becomes one) or a login there."""
         transport = self._transport(self._node(name))
-        return {"argv": transport.shell_argv(), "login": transport.login_argv()}
+        return {"argv": transport.shell_argv(script), "login": transport.login_argv()}
 
     def reach(self, name: NodeName) -> dict[str, Any] | None:
         """How rsync reaches a node: `shell` words and `host`; None where it cannot."""
         way = self._transport(self._node(name)).copy_argv()
         return None if way is None else {"shell": way[0], "host": way[1]}
-
-    # many at once
-
-    async def execute(
-        self, names: list[str] | None, argv: list[str], variables: dict[str, str]
-    ) -> AsyncIterator[Frame]:
-        """Run a command on nodes at once; frames come as they are, the exit of each node last for it."""
-        chosen = [self._node(n).name for n in names] if names is not None else sorted(self._world.nodes)
-        queue: asyncio.Queue[Frame | None] = asyncio.Queue(maxsize=64)
-        tasks = [asyncio.create_task(self._execute_on(n, argv, variables, queue)) for n in chosen]
-        try:
-            left = len(tasks)
-            while left:
-                frame = await queue.get()
-                if frame is None:
-                    left -= 1
-                else:
-                    yield frame
-            yield {"on": "done"}, b""
-        finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
-
-    async def _execute_on(
-        self, name: NodeName, argv: list[str], variables: dict[str, str], queue: asyncio.Queue[Frame | None]
-    ) -> None:
-        try:
-            link = await self.session(name).link_now()
-            async for head, data in link.stream("exec", argv=argv, variables=variables):
-                if head.get("more"):
-                    await queue.put(({"on": "out", "node": name, "stream": head["stream"]}, data))
-                else:
-                    await queue.put(({"on": "exit", "node": name, "code": head["code"], "signal": head["signal"]}, b""))
-        except AfieldError as error:
-            await queue.put(({"on": "error", "node": name, "error": error.as_dict()}, b""))
-        await queue.put(None)
 
     # elastic backends
 

@@ -87,6 +87,16 @@ def attempt_view(attempt: Attempt) -> View:
         "cause": attempt.cause,
         "detail": attempt.detail,
         "survivors": list(attempt.survivors),
+        "processes": [
+            {
+                "rank": p.rank,
+                "node": str(p.node),
+                "worker": attempt.nodes.index(p.node),
+                "group": p.group,
+                "index": p.index,
+            }
+            for p in attempt.placements
+        ],
     }
 
 
@@ -123,7 +133,10 @@ def _failure(attempt: Attempt) -> str:
     exited = exits.get(attempt.cause) if attempt.cause is not None else None
     if exited is None:
         return attempt.detail
-    return exited.how if len(attempt.exits) < 2 else f"process {exited.rank}: {exited.how}"
+    if len(attempt.placements) < 2:
+        return exited.how
+    where = next((f" on {p.node}" for p in attempt.placements if p.rank == exited.rank and len(attempt.nodes) > 1), "")
+    return f"process {exited.rank}{where}: {exited.how}"
 
 
 def node_view(node: Node, world: World) -> View:

@@ -34,10 +34,15 @@ class Landing:
         self._sum = None
 
     def take(self, head, data):
-        """One item: `file`, `data`, `sum`, `link` or `dir`."""
-        {"file": self._begin, "data": self._write, "sum": self._finish, "link": self._link, "dir": self._mark}[
-            head["on"]
-        ](head, data)
+        """One item: `file`, `data`, `sum`, `link`, `dir` or `remove`."""
+        {
+            "file": self._begin,
+            "data": self._write,
+            "sum": self._finish,
+            "link": self._link,
+            "dir": self._mark,
+            "remove": self._remove,
+        }[head["on"]](head, data)
 
     def close(self):
         """Let go of what is open; an unfinished file stays for the next try."""
@@ -110,6 +115,24 @@ class Landing:
             os.utime(self._folder, ns=(head["mtime_ns"], head["mtime_ns"]))
         self.close()
 
+    def _remove(self, head, _):
+        """A file or a link goes, and the folders that it leaves empty; a folder of that name stays."""
+        self.close()
+        parts = _parts(head["path"])
+        while parts:
+            try:
+                self._folder = _descend(self._base, parts[:-1], make=False)
+                if len(parts) == head["path"].count("/") + 1:
+                    os.unlink(parts[-1], dir_fd=self._folder)
+                else:
+                    os.rmdir(parts[-1], dir_fd=self._folder)
+            except (OSError, LandingError) as error:
+                if not isinstance(error, FileNotFoundError):
+                    break
+            finally:
+                self.close()
+            parts = parts[:-1]
+
 
 def _parts(path):
     parts = os.fsencode(path).split(b"/")
@@ -118,7 +141,7 @@ def _parts(path):
     return parts
 
 
-def _descend(base, parts):
+def _descend(base, parts, make=True):
     """A descriptor of a folder below the base, made where it is missing; no link is followed below it."""
     folder = os.open(base, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     for part in parts:
@@ -126,6 +149,8 @@ def _descend(base, parts):
             try:
                 below = os.open(part, _FOLDER, dir_fd=folder)
             except FileNotFoundError:
+                if not make:
+                    raise
                 os.mkdir(part, 0o777, dir_fd=folder)
                 below = os.open(part, _FOLDER, dir_fd=folder)
             except OSError as error:

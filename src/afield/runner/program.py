@@ -54,10 +54,13 @@ class Kitchen:
         inside = (self.case.spec.get("code") or {}).get("cwd") or ""
         return self._places["SRC_DIR"] + ("/" + inside if inside and inside != "." else "")
 
-    def shared(self, extra):
-        """The variables of a stage: all devices of the attempt on this node, nothing of one process or of a gang."""
+    def shared(self, extra, own=None):
+        """The variables of a stage: all devices of the attempt on this node, nothing of one process or of a gang.
+
+        `own` are the job's, which give way to `extra`.
+        """
         devices = [str(d) for process in self.case.spec["processes"] for d in process.get("devices") or ()]
-        return self._laid({}, dict(self._visible(devices), **extra))
+        return self._laid(own or {}, dict(self._visible(devices), **extra))
 
     def variables(self, process, gang):
         """The variables of one process; `gang` are those that all members got together."""

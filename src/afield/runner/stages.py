@@ -16,7 +16,7 @@ def run_all(case, kitchen):
         yield from kitchen.look()
     for step in case.spec.get("stages") or ():
         key = step.get("key") if step["name"] == "setup" else ""
-        env = kitchen.shared(step.get("variables") or {})
+        env = kitchen.shared({}, step.get("variables") or {})
         argv = [str(word) for word in step["argv"]]
         if key:
             yield from _once(case, key, (step["name"], argv, env, kitchen.cwd))

@@ -214,6 +214,20 @@ def _launch(paths, head):
     return reply
 
 
+def _beside(paths, head):
+    """What a command beside a process is given; with `script` the path of a script that becomes a shell there."""
+    from . import beside
+
+    variables, place = perform(beside.surroundings(paths, head["attempt"], head["rank"]))
+    if not head.get("script"):
+        return {"variables": variables, "cwd": place}
+    path = "%s/shell.%d.%d" % (paths.run(head["attempt"]), head["rank"], os.getpid())
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(beside.script(variables, place))
+    return {"script": path}
+
+
 def _staging(paths):
     def stage(code, place):
         from . import tree
@@ -356,6 +370,7 @@ SLOW = {
     "probe": _one(_probe),
     "launch": _one(_launch),
     "environment.ask": _one(_ask_environment),
+    "beside": _one(_beside),
     "seal": _one(_seal),
     "go": _one(_go),
     "stop": _one(_stop),

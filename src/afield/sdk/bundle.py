@@ -14,7 +14,8 @@ from typing import Any
 from afield.errors import UsageError
 from afield.folders import Folders
 from afield.model.task import EnvironmentKind
-from afield.sdk.submit import NOTEBOOK, Built, build
+from afield.sdk.programs import NOTEBOOK
+from afield.sdk.submit import Built, build
 from afield.snapshot.contents import contents
 
 CODE = "code"

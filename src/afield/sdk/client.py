@@ -120,9 +120,13 @@ class Client:
         """Lift a hold."""
         return self._view("POST", f"/v1/jobs/{number}/release")
 
+    def submission(self, number: int) -> View:
+        """What was asked for when a job was submitted. Raises NotFound."""
+        return self._view("GET", f"/v1/jobs/{number}/submission")
+
     def rerun(self, number: int) -> View:
         """Submit a job once more as a new one: same code, command, environment and request."""
-        asked = self._view("GET", f"/v1/jobs/{number}/submission")
+        asked = self.submission(number)
         return self.submit([{**asked, "key": submit_key()}])[0]
 
     def wait(self, number: int, timeout: float | None = None) -> View:
@@ -255,12 +259,30 @@ class Client:
         """The commands that give a person a shell on a node (`argv`) and a login to it (`login`)."""
         return self._view("GET", f"{_node(name)}/shell")
 
+    def job_shell(self, number: int, worker: int = 0) -> View:
+        """The commands that give a person a shell beside a worker's first process. Raises NotFound, Unreachable."""
+        return self._view("GET", f"/v1/jobs/{number}/shell?worker={worker}")
+
     def execute(
         self, nodes: Sequence[str] | None, argv: Sequence[str], variables: Mapping[str, str] | None = None
     ) -> Iterator[Frame]:
         """Run a command on nodes, None for all; frames come as they are, the last is `done`. Never sent twice."""
-        named = None if nodes is None else list(nodes)
-        body = {"nodes": named, "argv": list(argv), "variables": dict(variables or {})}
+        return self._execute({"nodes": None if nodes is None else list(nodes)}, argv, variables)
+
+    def execute_in(
+        self,
+        number: int,
+        argv: Sequence[str],
+        variables: Mapping[str, str] | None = None,
+        workers: Sequence[int] | None = None,
+    ) -> Iterator[Frame]:
+        """Run a command beside the processes of a job, of all workers or some, with their variables and folder."""
+        return self._execute({"job": number, "workers": None if workers is None else list(workers)}, argv, variables)
+
+    def _execute(
+        self, where: Mapping[str, Any], argv: Sequence[str], variables: Mapping[str, str] | None
+    ) -> Iterator[Frame]:
+        body = {**where, "argv": list(argv), "variables": dict(variables or {})}
         for head, data in self._fresh().frames("POST", "/v1/exec", body):
             if head["on"] == "error" and "node" not in head:
                 _raise_error(head)
@@ -274,8 +296,7 @@ class Client:
     ) -> Generator[Frame, None, None]:
         """Hold forwards to `places` of a `node`, or of a `job` and its `process`, until the iterator is closed.
 
-        The frames are the API's. A server that leaves is a `cut` too: the next one is asked. `connected` gets each
-        connection that is used, to hang up from another thread.
+        A server that leaves is a `cut` too: the next one is asked. `connected` gets each connection, to hang up.
         """
         patience = Patience()
         while True:

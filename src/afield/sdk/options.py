@@ -1,4 +1,6 @@
-"""The options of a job as keywords, for type checkers: the settings by name, and `big`. A test compares the lists."""
+"""The options of a job as keywords, for type checkers: the settings by name, and what is said once.
+
+A test compares the lists."""
 
 from __future__ import annotations
 
@@ -18,6 +20,7 @@ class Options(TypedDict, total=False):
     name: str
     environment: str
     python: str
+    dirs: str | Sequence[str]
     setup: str | Sequence[str]
     preflight: str | Sequence[str]
     env: Mapping[str, str | int] | Sequence[str]
@@ -27,3 +30,5 @@ class Options(TypedDict, total=False):
     end: str
     grace: str
     big: bool
+    no_sync: bool
+    no_preflight: bool

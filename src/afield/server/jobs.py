@@ -46,6 +46,7 @@ class JobRoutes:
         add("/{number}/stop", self.stop, methods=["POST"], response_model=schema.JobView)
         add("/{number}/release", self.release, methods=["POST"], response_model=schema.JobView)
         add("/{number}/follow", self.follow, methods=["GET"], response_class=Response, responses=STREAM)
+        add("/{number}/shell", self.shell, methods=["GET"], response_model=schema.Shell)
         add("/{number}/output", self.output, methods=["GET"], response_class=Response, responses=BYTES)
         add("/{number}/file", self.file, methods=["GET"], response_class=Response, responses=BYTES)
         return router
@@ -104,6 +105,10 @@ class JobRoutes:
         self._desk.controller.job(number)
         source = self._desk.controller.follow(number, _cursors(cursors), follow_on=follow)
         return Stream(frames(source), FRAMES, self._desk.leaving, LEAVING)
+
+    async def shell(self, number: schema.Number, worker: Annotated[int, Query(ge=0)] = 0) -> Response:
+        """The commands for the caller's own terminal: a shell beside the worker's first process."""
+        return Json(await self._desk.controller.beside.shell(number, worker))
 
     async def output(self, number: schema.Number, wanted: Annotated[schema.Range, Query()]) -> Response:
         """The mirrored bytes of one stream, between two offsets."""

@@ -64,10 +64,14 @@ class NodeRoutes:
         return Json(self._desk.controller.fleet.shell(name))
 
     async def execute(self, body: schema.ExecuteBody) -> Response:
-        """Run a command on nodes; output and exits come as frames. It ends with its caller."""
+        """Run a command on nodes or beside a job's processes; output and exits are frames. It ends with its caller."""
         if any("\0" in text for text in [*body.argv, *body.variables, *body.variables.values()]):
             raise UsageError("arguments and variables cannot hold a NUL byte")
-        source = self._desk.controller.fleet.execute(body.nodes, body.argv, body.variables)
+        beside = self._desk.controller.beside
+        if body.job is not None:
+            source = beside.in_job(body.job, body.workers, body.argv, body.variables)
+        else:
+            source = beside.on_nodes(body.nodes, body.argv, body.variables)
         return Stream(frames(source), FRAMES)
 
     async def forward(self, body: schema.ForwardBody) -> Response:

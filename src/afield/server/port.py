@@ -39,8 +39,20 @@ class FleetPort(Protocol):
     def shell(self, name: str) -> View:
         """The commands that give a person a shell on a node and a login to it."""
 
-    def execute(self, names: list[str] | None, argv: list[str], variables: dict[str, str]) -> AsyncIterator[Frame]:
+
+class BesidePort(Protocol):
+    """Commands that run now, as the server sees them. Everything raises AfieldError."""
+
+    def on_nodes(self, names: list[str] | None, argv: list[str], variables: dict[str, str]) -> AsyncIterator[Frame]:
         """One command on the named nodes, or on all."""
+
+    def in_job(
+        self, number: int, workers: list[int] | None, argv: list[str], variables: dict[str, str]
+    ) -> AsyncIterator[Frame]:
+        """One command beside the first process of each worker of a job, or of some."""
+
+    async def shell(self, number: int, worker: int) -> View:
+        """The commands that give a person a shell beside a worker's first process."""
 
 
 class DataPort(Protocol):
@@ -85,6 +97,10 @@ class ControllerPort(Protocol):
     @property
     def forwards(self) -> ForwardPort:
         """Ports of nodes that are used here."""
+
+    @property
+    def beside(self) -> BesidePort:
+        """Commands on nodes and beside jobs."""
 
     @property
     def seq(self) -> int:

@@ -48,10 +48,12 @@ class Range(BaseModel):
 
 
 class ExecuteBody(BaseModel):
-    """One command for nodes; null means all nodes."""
+    """One command for nodes, or for workers of a job; null means all of them."""
 
     model_config = _STRICT
     nodes: list[str] | None = None
+    job: Number | None = None
+    workers: list[Annotated[int, Field(ge=0)]] | None = None
     argv: Annotated[list[str], Field(min_length=1)]
     variables: dict[str, str] = Field(default_factory=dict)
 
@@ -149,6 +151,17 @@ class Exited(TypedDict):
     code: int | None
     signal: int | None
     status: int
+    how: str
+
+
+class Placed(TypedDict):
+    """Where one process of an attempt runs; `worker` is the index of its node."""
+
+    rank: int
+    node: str
+    worker: int
+    group: int
+    index: int
 
 
 class AttemptView(TypedDict):
@@ -166,6 +179,7 @@ class AttemptView(TypedDict):
     cause: int | None
     detail: str
     survivors: list[str]
+    processes: list[Placed]
 
 
 class SnapshotView(TypedDict):

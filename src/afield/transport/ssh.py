@@ -10,6 +10,7 @@ import asyncio
 import hashlib
 import os
 import re
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -72,9 +73,10 @@ class Ssh:
         quiet = ("-T", "-o", "BatchMode=yes", "-o", "LogLevel=ERROR", "-o", "ConnectTimeout=15")
         return [*self._ssh("auto"), *quiet, "--", self.target, COMMAND]
 
-    def shell_argv(self) -> list[str]:
+    def shell_argv(self, script: str = "") -> list[str]:
         """A terminal on the host; a channel of the open connection where there is one."""
-        return [*self._ssh("no"), "-t", "--", self.target]
+        words = [f"/bin/sh {shlex.quote(script)}"] if script else []
+        return [*self._ssh("no"), "-t", "--", self.target, *words]
 
     def copy_argv(self) -> tuple[list[str], str] | None:
         """A channel of the open connection for rsync; None for a target that rsync would read in another way."""

@@ -85,7 +85,15 @@ class MemoryFleet:
     def shell(self, name: str) -> View:
         return {"argv": ["ssh", "-t", name], "login": ["ssh", name], "agent": self.agent}
 
-    async def execute(
+
+FILES = {"model.bin": b"\0\xff" * 300_000, "logs/a.txt": b"hello\n", "bad\udcff.txt": b"", "empty": b""}
+WHEN = 1_700_000_000_000_000_001
+
+
+class MemoryBeside:
+    """Commands: each says its own words."""
+
+    async def on_nodes(
         self, names: list[str] | None, argv: list[str], variables: dict[str, str]
     ) -> AsyncIterator[Frame]:
         for name in names or ["box1"]:
@@ -95,9 +103,13 @@ class MemoryFleet:
             yield {"on": "exit", "node": name, "code": 0, "signal": None}, b""
         yield {"on": "done"}, b""
 
+    def in_job(
+        self, number: int, workers: list[int] | None, argv: list[str], variables: dict[str, str]
+    ) -> AsyncIterator[Frame]:
+        return self.on_nodes([f"w{worker}" for worker in workers or [0]], argv, variables)
 
-FILES = {"model.bin": b"\0\xff" * 300_000, "logs/a.txt": b"hello\n", "bad\udcff.txt": b"", "empty": b""}
-WHEN = 1_700_000_000_000_000_001
+    async def shell(self, number: int, worker: int) -> View:
+        return {"argv": ["ssh", "-t", f"w{worker}", f"job {number}"], "login": None, "node": f"w{worker}"}
 
 
 class MemoryData:
@@ -167,6 +179,7 @@ class MemoryController:
         self.fleet = MemoryFleet()
         self.data = MemoryData()
         self.forwards = MemoryForwards()
+        self.beside = MemoryBeside()
         self.asked: list[Submission] = []
         self.stopped: set[int] = set()
         self.given = 0

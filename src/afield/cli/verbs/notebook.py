@@ -30,7 +30,8 @@ def command(path: str | None, local: str | None, detach: bool, as_json: str | No
 
     It works on the job's copy of your code. Notebooks that you save come home to outputs/JOB/.
     """
-    from afield.sdk.submit import JUPYTER, WITH, build
+    from afield.sdk.programs import JUPYTER
+    from afield.sdk.submit import WITH, build
 
     wanted = _local(local)
     packages = ["jupyterlab", *options.pop("with_")]

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import click
 
-from afield.cli import context, keys, show
+from afield.cli import context, ends, keys, show
 from afield.cli.follow import Printer, end_line, exit_status, follow, quoted
 from afield.cli.home import home
+from afield.cli.streams import Choice, stream_options
 from afield.errors import AfieldError, Exit, UsageError
 
 EXAMPLES = """Run a command on the best free node and stream its output.
@@ -35,6 +37,7 @@ JOB_OPTIONS = (
     click.option("--policy", help="After a fault: pass, resume, rerun, reapply, pre."),
     click.option("--environment", help="auto, none (use what the node has), plain, imports, or a file."),
     click.option("--python", help="Python version, such as 3.12."),
+    click.option("--dirs", "--dir", multiple=True, help="Another folder whose code comes too: FOLDER or NAME=FOLDER."),
     click.option("--setup", help="A shell command run once per node."),
     click.option("--preflight", help="A shell command run before every attempt; its failure ends it."),
     click.option("-e", "--env", multiple=True, metavar="K[=V]", help="A variable for the job; K alone passes yours."),
@@ -62,18 +65,21 @@ def job_options(function: Callable[..., Any]) -> Callable[..., Any]:
     context_settings={"allow_interspersed_args": False, "ignore_unknown_options": False},
 )
 @job_options
+@stream_options
+@click.option("--no-sync", is_flag=True, help="Do not look at the code: that of this project's newest job.")
+@click.option("--no-preflight", is_flag=True, help="Leave the preflight out this time.")
 @click.option("--big", is_flag=True, help="Send a project of more than 1 GB without asking.")
 @click.option("-d", "--detach", is_flag=True, help="Give the prompt back; follow with `afield logs -f`.")
 @click.option("--dry-run", is_flag=True, help="Check everything and show the plan; submit nothing.")
 @click.option("-q", "--quiet", is_flag=True, help="Only the program's output and errors.")
 @context.json_option
 @click.argument("argv", nargs=-1, required=True, metavar="[--] CMD...", type=click.UNPROCESSED)
-def command(
-    argv: tuple[str, ...], as_json: str | None, detach: bool, dry_run: bool, quiet: bool, **options: Any
-) -> int:
+def command(argv: tuple[str, ...], as_json: str | None, quiet: bool, choice: Choice, **options: Any) -> int:
     """Submit and follow."""
+    detach, dry_run = options.pop("detach"), options.pop("dry_run")
     client = context.client()
     submission = _built(list(argv), given(options))
+    choice.check(sum(group["count"] for group in submission.body["request"]["groups"]))
     if not quiet:
         show.say_dim([*submission.left_out, *(f"env: {note}" for note in submission.notes)])
     view = client.submit([submission.body], dry_run=dry_run)[0]
@@ -83,7 +89,7 @@ def command(
     if detach:
         detached(view, as_json, quiet)
         return 0
-    return attached(client, view, as_json, quiet, submission.texts)
+    return attached(client, view, Shown(as_json, quiet, submission.texts, choice))
 
 
 def given(options: dict[str, Any]) -> dict[str, Any]:
@@ -133,16 +139,25 @@ def detached(view: dict[str, Any], as_json: str | None, quiet: bool) -> None:
         show.hint(f"follow: afield logs {view['number']} -f")
 
 
-def attached(
-    client: Any, view: dict[str, Any], as_json: str | None, quiet: bool, texts: Mapping[str, str] | None = None
-) -> int:
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """What of a followed job is shown: as JSON, only the program's output, with which texts, and which output."""
+
+    as_json: str | None = None
+    quiet: bool = False
+    texts: Mapping[str, str] = field(default_factory=dict)
+    choice: Choice = field(default_factory=Choice)
+
+
+def attached(client: Any, view: dict[str, Any], shown: Shown) -> int:
     """Follow a job to its end and bring its results home; gives the exit status."""
-    number = view["number"]
+    number, quiet = view["number"], shown.quiet
     if not quiet:
         name = view["name"]
         title = f"{name} · job {number}" if name else f"job {number}"
         show.say(show.paint(show.safe(title), show.BOLD, sys.stderr))
-    printer = Printer(prefixed=view["processes"] > 1, stages=not quiet, texts=texts or {})
+    printer = Printer(shown.choice, stages=not quiet, texts=shown.texts)
+    printer.output.view = view
     if not quiet and keys.person():
         show.hint("Ctrl-C stops the job, d leaves it running")
     try:
@@ -157,9 +172,9 @@ def attached(
         return int(Exit.STOPPED)
     home(client, view, quiet)
     if not quiet or view["outcome"] == "setup_failed":
-        show.say("\n".join([*quoted(view), end_line(view)]))
-    if as_json:
-        show.as_json({"schema": 1, "job": view, "source": _source(view)}, context.fields(as_json))
+        show.say("\n".join([*quoted(view), end_line(view), *ends.table(view, printer.output.last_line)]))
+    if shown.as_json:
+        show.as_json({"schema": 1, "job": view, "source": _source(view)}, context.fields(shown.as_json))
     return exit_status(view)
 
 
