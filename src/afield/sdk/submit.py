@@ -27,10 +27,13 @@ from afield.sdk.programs import found_for, looked_at, program
 from afield.snapshot.dirs import absolute, places, take_with
 from afield.snapshot.take import Snapshot, find_root
 
-BIG, NO_SYNC, NO_PREFLIGHT, WITH = "big", "no_sync", "no_preflight", "with_"
-ONCE = (BIG, NO_SYNC, NO_PREFLIGHT, WITH)
+BIG, NO_SYNC, NO_PREFLIGHT = "big", "no_sync", "no_preflight"
+ONCE = (BIG, NO_SYNC, NO_PREFLIGHT)
 """The options that are no settings: send more than 1 GB without asking; take the code and the environment of the
-workspace's newest job; leave the preflight out; packages on top of what defines the environment."""
+workspace's newest job; leave the preflight out."""
+
+WITH = "with_"
+"""Packages on top of what defines the environment: for verbs of ours that bring a program."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +86,7 @@ def build_all(
 
 def said(options: Mapping[str, Any], folder: str | Path | None) -> dict[str, Any]:
     """The settings among the options; folders that the caller names are his, not the workspace's."""
-    found = {name: value for name, value in options.items() if name not in ONCE}
+    found = {name: value for name, value in options.items() if name not in (*ONCE, WITH)}
     if found.get("dirs"):
         words = [found["dirs"]] if isinstance(found["dirs"], str) else found["dirs"]
         found["dirs"] = [absolute(word, Path(folder or Path.cwd())) for word in words]
