@@ -25,6 +25,7 @@ TARGETS = """\
 Targets
 
   12, job:12      a job by its number
+  12:3            process 3 of it, for forward
   @last           the newest job
   box1, node:box1 a node by its name (afield node ls)
 """

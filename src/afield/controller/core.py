@@ -22,6 +22,7 @@ from afield.controller.effects import Effects
 from afield.controller.file import file
 from afield.controller.fleet import Fleet
 from afield.controller.follow import Frame, News, Sources, Wanted, follow
+from afield.controller.forward import Forwards
 from afield.controller.homing import Homing
 from afield.controller.keeps import Keeps
 from afield.controller.launch import Launcher
@@ -75,6 +76,7 @@ class Controller:
         self._watch = Watch(mirror, self._heard, self._output, ports.clock)
         self.fleet = Fleet(store.id, self.world, backends, self, ports)
         self.data = Data(self.fleet, self._find)
+        self.forwards = Forwards(self.fleet, self._find, self._view, self._news)
         self.beside = Beside(self.fleet, self._find)
         keeps = Keeps(mirror.beside("keep"), self._find, self.fleet.find)
         self.secrets = Secrets()

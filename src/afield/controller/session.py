@@ -140,6 +140,14 @@ class Session:
         """End what `lend` began. Raises Unreachable."""
         await self._transport().take_back(path)
 
+    async def forward(self, to: str) -> str:
+        """Where a port or a socket of the node is reached on our side, while the link is open. Raises Unreachable."""
+        return await self._transport().forward(to)
+
+    async def end_forward(self, at: str, to: str) -> None:
+        """End what `forward` began. Raises Unreachable."""
+        await self._transport().end_forward(at, to)
+
     async def probe(self, hosts: Sequence[Host] = ()) -> dict[str, Any]:
         """Ask the node for its facts and record them; with `hosts`, package indexes, whether it reaches one."""
         link = await self.link_now()

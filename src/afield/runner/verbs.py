@@ -345,6 +345,12 @@ def _get(paths, head):
     return data.get(paths, head)
 
 
+def _listens(_paths, head):
+    from . import listening
+
+    return {"listens": [listening.listens(place) for place in head["places"]]}
+
+
 def _refill(paths, head):
     from . import tree
 
@@ -385,6 +391,7 @@ SLOW = {
     "data.fetch": _fetch,
     "keep.take": _one(_take_keep),
     "data.ready": _one(_ready),
+    "listens": _one(_listens),
 }
 
 DESK = dict(SLOW, refill=_refill)

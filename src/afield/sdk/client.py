@@ -16,7 +16,7 @@ from afield.sdk.patience import QUICK_S, SLOW_S, Patience, Told
 
 TYPE_CHECKING = False  # read by type checkers as true; every command would pay for loading typing
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
     from typing import Any
 
     from afield.sdk.http import Connection, Frame
@@ -270,6 +270,31 @@ class Client:
             if head["on"] == "done":
                 return
         raise Gone("afield's server left in the middle")
+
+    def forward(
+        self, wanted: Mapping[str, Any], connected: Callable[[Connection], None]
+    ) -> Generator[Frame, None, None]:
+        """Hold forwards to `places` of a `node`, or of a `job` and its `process`, until the iterator is closed.
+
+        A server that leaves is a `cut` too: the next one is asked. `connected` gets each connection, to hang up.
+        """
+        patience = Patience()
+        while True:
+            try:
+                connected(connection := self._fresh())
+                with closing(connection.frames("POST", "/v1/forward", dict(wanted))) as frames:
+                    for head, data in frames:
+                        if head["on"] == "leaving":
+                            break
+                        patience.tries = 0
+                        _raise_error(head)
+                        yield head, data
+                        if head["on"] == "end":
+                            return
+                patience.wait(Gone("afield's server left in the middle"))
+            except Gone as error:
+                patience.wait(error)
+            yield {"on": "cut", "node": "", "why": "afield's server left, and is started again"}, b""
 
     # secrets
 

@@ -9,12 +9,14 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from afield.errors import UsageError
+from afield.sdk.programs import NOTEBOOK, program
 
 
 def check_script(argv: Sequence[str], root: Path, place: str, *, may_come: bool) -> None:
-    """Raises UsageError for a `.py` file outside of the workspace or missing, unless `may_come`; a line as one word."""
+    """Raises UsageError for a line as one word; unless `may_come`, for a program that is missing or not sent."""
     here, word = root / place, argv[0]
-    if word.endswith(".py"):
+    program(argv)
+    if word.endswith((".py", NOTEBOOK)):
         _check_inside(word, root, here)
     if may_come or (here / word).exists():
         return
@@ -24,8 +26,8 @@ def check_script(argv: Sequence[str], root: Path, place: str, *, may_come: bool)
             why="no program has that name",
             hints=[f"afield run -- bash -c {shlex.quote(word)}"],
         )
-    if word.endswith(".py"):
-        scripts = [path.name for path in here.glob("*.py")] if "/" not in word else []
+    if word.endswith((".py", NOTEBOOK)):
+        scripts = [path.name for path in here.glob(f"*{Path(word).suffix}")] if "/" not in word else []
         near = difflib.get_close_matches(word, scripts, n=1)
         raise UsageError(
             f"there is no file {word} here",

@@ -12,6 +12,7 @@ from typing import Any
 
 from afield.config import Settings, load
 from afield.environment.detect import Found, detect
+from afield.environment.extra import add
 from afield.environment.tree import Tree
 from afield.errors import UsageError
 from afield.folders import Folders
@@ -22,6 +23,7 @@ from afield.model.request import Request, parse, parse_gpus, parse_need
 from afield.model.task import Code, End, EnvironmentKind, Task
 from afield.sdk.client import Client, submit_key
 from afield.sdk.entry import check_script
+from afield.sdk.programs import found_for, looked_at, program
 from afield.snapshot.dirs import absolute, places, take_with
 from afield.snapshot.take import Snapshot, find_root
 
@@ -29,6 +31,9 @@ BIG, NO_SYNC, NO_PREFLIGHT = "big", "no_sync", "no_preflight"
 ONCE = (BIG, NO_SYNC, NO_PREFLIGHT)
 """The options that are no settings: send more than 1 GB without asking; take the code and the environment of the
 workspace's newest job; leave the preflight out."""
+
+WITH = "with_"
+"""Packages on top of what defines the environment: for verbs of ours that bring a program."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +71,7 @@ def build_all(
     found = _environments(commands, settings, tree, place)
     for argv in commands:
         check_script(argv, root, place, may_come=bool(settings.setup))
+    found = [add(one, options.get(WITH, ())) for one in found]
     snapshot = take_with(root, tree.dirs, cache=Path(Folders().cache), folder=place, big=bool(options.get(BIG)))
     shared = common(settings, snapshot)
     built = []
@@ -80,7 +86,7 @@ def build_all(
 
 def said(options: Mapping[str, Any], folder: str | Path | None) -> dict[str, Any]:
     """The settings among the options; folders that the caller names are his, not the workspace's."""
-    found = {name: value for name, value in options.items() if name not in ONCE}
+    found = {name: value for name, value in options.items() if name not in (*ONCE, WITH)}
     if found.get("dirs"):
         words = [found["dirs"]] if isinstance(found["dirs"], str) else found["dirs"]
         found["dirs"] = [absolute(word, Path(folder or Path.cwd())) for word in words]
@@ -151,7 +157,9 @@ def _environments(commands: Sequence[Sequence[str]], settings: Settings, tree: T
             raise UsageError("there is no command", hints=["afield run train.py"])
         key = (argv[0], next((word for word in argv if word.endswith(".py")), ""))
         if key not in known:
-            known[key] = detect(tree, place, argv, python=settings.python, choice=settings.environment)
+            words = looked_at(argv, tree.root / place)
+            there = detect(tree, place, words, python=settings.python, choice=settings.environment)
+            known[key] = found_for(argv, there)
         found.append(known[key])
     return found
 
@@ -217,7 +225,7 @@ def _words(argv: Sequence[str], plain: bool) -> list[str]:
     """A script that has no environment of ours runs under the first Python of the node's PATH."""
     if not argv or not argv[0]:
         raise UsageError("there is no command", hints=["afield run train.py"])
-    return ["python3", *argv] if argv[0].endswith(".py") and plain else list(argv)
+    return ["python3", *argv] if argv[0].endswith(".py") and plain else list(program(argv))
 
 
 def _code_line(snapshot: Snapshot) -> str:

@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from afield.controller.submit import Submission
 from afield.errors import UsageError
 from afield.runner import points, wire
-from afield.server import schema
+from afield.server import answers, schema
 from afield.server.answer import FRAMES, Json, Stream, frames
 from afield.server.desk import Desk
 from afield.server.port import ControllerPort, View
@@ -38,15 +38,15 @@ class JobRoutes:
         """The addresses."""
         router = APIRouter(prefix="/v1/jobs", tags=["jobs"], default_response_class=Json)
         add = router.add_api_route
-        add("", self.submit, methods=["POST"], response_model=schema.Jobs)
-        add("", self.jobs, methods=["GET"], response_model=schema.Jobs)
-        add("/{number}", self.job, methods=["GET"], response_model=schema.JobView)
-        add("/{number}/why", self.why, methods=["GET"], response_model=schema.WhyView)
+        add("", self.submit, methods=["POST"], response_model=answers.Jobs)
+        add("", self.jobs, methods=["GET"], response_model=answers.Jobs)
+        add("/{number}", self.job, methods=["GET"], response_model=answers.JobView)
+        add("/{number}/why", self.why, methods=["GET"], response_model=answers.WhyView)
         add("/{number}/submission", self.submission, methods=["GET"], response_model=Submission)
-        add("/{number}/stop", self.stop, methods=["POST"], response_model=schema.JobView)
-        add("/{number}/release", self.release, methods=["POST"], response_model=schema.JobView)
+        add("/{number}/stop", self.stop, methods=["POST"], response_model=answers.JobView)
+        add("/{number}/release", self.release, methods=["POST"], response_model=answers.JobView)
         add("/{number}/follow", self.follow, methods=["GET"], response_class=Response, responses=STREAM)
-        add("/{number}/shell", self.shell, methods=["GET"], response_model=schema.Shell)
+        add("/{number}/shell", self.shell, methods=["GET"], response_model=answers.Shell)
         add("/{number}/output", self.output, methods=["GET"], response_class=Response, responses=BYTES)
         add("/{number}/file", self.file, methods=["GET"], response_class=Response, responses=BYTES)
         return router

@@ -8,10 +8,10 @@ from fastapi import APIRouter
 from fastapi.responses import Response
 
 from afield.errors import UsageError
-from afield.server import schema
+from afield.server import answers, schema
 from afield.server.answer import FRAMES, Json, Stream, frames
 from afield.server.desk import Desk
-from afield.server.jobs import SCHEMA, STREAM
+from afield.server.jobs import LEAVING, SCHEMA, STREAM
 
 
 class NodeRoutes:
@@ -24,16 +24,17 @@ class NodeRoutes:
         """The addresses."""
         router = APIRouter(prefix="/v1", tags=["nodes"], default_response_class=Json)
         add = router.add_api_route
-        add("/nodes", self.nodes, methods=["GET"], response_model=schema.Nodes)
-        add("/nodes", self.add, methods=["POST"], response_model=schema.NodeView)
-        add("/nodes/probe", self.probe_all, methods=["POST"], response_model=schema.ProbedNodes)
-        add("/nodes/{name}", self.node, methods=["GET"], response_model=schema.NodeView)
-        add("/nodes/{name}", self.set, methods=["PATCH"], response_model=schema.NodeView)
-        add("/nodes/{name}", self.remove, methods=["DELETE"], response_model=schema.NodeView)
-        add("/nodes/{name}/probe", self.probe, methods=["POST"], response_model=schema.NodeView)
+        add("/nodes", self.nodes, methods=["GET"], response_model=answers.Nodes)
+        add("/nodes", self.add, methods=["POST"], response_model=answers.NodeView)
+        add("/nodes/probe", self.probe_all, methods=["POST"], response_model=answers.ProbedNodes)
+        add("/nodes/{name}", self.node, methods=["GET"], response_model=answers.NodeView)
+        add("/nodes/{name}", self.set, methods=["PATCH"], response_model=answers.NodeView)
+        add("/nodes/{name}", self.remove, methods=["DELETE"], response_model=answers.NodeView)
+        add("/nodes/{name}/probe", self.probe, methods=["POST"], response_model=answers.NodeView)
         add("/nodes/{name}/clean", self.clean, methods=["POST"], response_model=dict[str, Any])
-        add("/nodes/{name}/shell", self.shell, methods=["GET"], response_model=schema.Shell)
+        add("/nodes/{name}/shell", self.shell, methods=["GET"], response_model=answers.Shell)
         add("/exec", self.execute, methods=["POST"], response_class=Response, responses=STREAM)
+        add("/forward", self.forward, methods=["POST"], response_class=Response, responses=STREAM)
         return router
 
     async def nodes(self) -> Response:
@@ -83,3 +84,10 @@ class NodeRoutes:
         else:
             source = beside.on_nodes(body.nodes, body.argv, body.variables)
         return Stream(frames(source), FRAMES)
+
+    async def forward(self, body: schema.ForwardBody) -> Response:
+        """Hold forwards to a node for as long as the frames are read; they say where it is reached, and what became."""
+        if (body.node is None) == (body.job is None):
+            raise UsageError("a forward leads to a node or to a job", why="one of the two has to be named")
+        source = self._desk.controller.forwards.hold(body.model_dump())
+        return Stream(frames(source), FRAMES, self._desk.leaving, LEAVING)

@@ -93,6 +93,13 @@ class DataPort(Protocol):
         """Take items into a folder of a node; how many there were."""
 
 
+class ForwardPort(Protocol):
+    """Ports of nodes that are used here, as the server sees them. Everything raises AfieldError."""
+
+    def hold(self, wanted: Mapping[str, Any]) -> AsyncIterator[Frame]:
+        """Forwards that live as long as the frames are read."""
+
+
 class ControllerPort(Protocol):
     """A controller as the server sees it. Everything raises AfieldError."""
 
@@ -109,6 +116,10 @@ class ControllerPort(Protocol):
     @property
     def data(self) -> DataPort:
         """The data of nodes and jobs."""
+
+    @property
+    def forwards(self) -> ForwardPort:
+        """Ports of nodes that are used here."""
 
     @property
     def beside(self) -> BesidePort:

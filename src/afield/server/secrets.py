@@ -6,7 +6,7 @@ from fastapi import APIRouter
 from fastapi.responses import Response
 
 from afield.controller.views import iso
-from afield.server import schema
+from afield.server import answers, schema
 from afield.server.answer import Json
 from afield.server.desk import Desk
 from afield.server.jobs import SCHEMA
@@ -22,9 +22,9 @@ class SecretRoutes:
         """The addresses."""
         router = APIRouter(prefix="/v1", tags=["secrets"], default_response_class=Json)
         add = router.add_api_route
-        add("/secrets", self.secrets, methods=["GET"], response_model=schema.SecretsView)
-        add("/secrets/{name}", self.set, methods=["PUT"], response_model=schema.SecretsView)
-        add("/secrets/{name}", self.remove, methods=["DELETE"], response_model=schema.SecretsView)
+        add("/secrets", self.secrets, methods=["GET"], response_model=answers.SecretsView)
+        add("/secrets/{name}", self.set, methods=["PUT"], response_model=answers.SecretsView)
+        add("/secrets/{name}", self.remove, methods=["DELETE"], response_model=answers.SecretsView)
         return router
 
     async def secrets(self) -> Response:

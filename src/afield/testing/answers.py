@@ -10,7 +10,7 @@ from types import MappingProxyType
 
 from typing_extensions import TypedDict
 
-from afield.server.schema import ErrorBody, Jobs, JobView, Nodes, NodeView, Overview, WhyView
+from afield.server.answers import ErrorBody, Jobs, JobView, Nodes, NodeView, Overview, WhyView
 
 
 class Failed(TypedDict):

@@ -34,6 +34,13 @@ class Local:
     async def take_back(self, path: Path) -> None:
         """Nothing was lent."""
 
+    async def forward(self, to: str) -> str:
+        """Where it is."""
+        return to
+
+    async def end_forward(self, at: str, to: str) -> None:
+        """Nothing was begun."""
+
     def shell_argv(self, script: str = "") -> list[str]:
         """A login shell, or a script."""
         return ["/bin/sh", script] if script else [os.environ.get("SHELL") or "/bin/sh", "-l"]

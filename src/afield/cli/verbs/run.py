@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
@@ -13,11 +12,9 @@ import click
 
 from afield.cli import context, ends, keys, pinned, show
 from afield.cli.follow import Printer, end_line, exit_status, follow, quoted
+from afield.cli.home import home
 from afield.cli.streams import Choice, stream_options
 from afield.errors import AfieldError, Exit, UsageError
-
-COMING_S = 0.1
-"""Between two looks at whether all outputs that come by themselves are here."""
 
 EXAMPLES = """Run a command on the best free node and stream its output.
 
@@ -180,7 +177,7 @@ def attached(client: Any, view: dict[str, Any], shown: Shown) -> int:
     except _LeftStopping:
         show.say(f"left; the job is still stopping: afield logs {number} -f")
         return int(Exit.STOPPED)
-    _home(client, view, quiet)
+    home(client, view, quiet)
     if not quiet or view["outcome"] == "setup_failed":
         show.say("\n".join([*quoted(view), end_line(view), *ends.table(view, printer.output.last_line)]))
     if shown.as_json:
@@ -215,26 +212,6 @@ def _until_end(client: Any, number: int, printer: Printer) -> dict[str, Any]:
             show.say("stopping the job; Ctrl-C again leaves at once")
             for node in client.stop(number)["silent"]:
                 show.say(f"{node} does not answer; the job is stopped when it does")
-
-
-def _home(client: Any, view: dict[str, Any], quiet: bool) -> None:
-    from afield.sdk.results import pull
-
-    if not view["attempts"] or view["snapshot"] is None or view["outcome"] in ("setup_failed", "lost"):
-        return
-    while view["coming"] and not view["silent"]:
-        time.sleep(COMING_S)
-        view = client.job(view["number"])
-    brought = pull(client, view)
-    if brought.files and not quiet:
-        line = {
-            "stage": "fetch",
-            "state": "done",
-            "text": f"{show.files(brought.files)}, {show.size(brought.bytes)} → {brought.shown}",
-        }
-        from afield.cli.follow import stage_line
-
-        show.say(stage_line(line))
 
 
 def _source(view: dict[str, Any]) -> str:
