@@ -123,7 +123,7 @@ def as_json(data: Any, fields: str = "") -> None:
 
 def _picked(data: Mapping[str, Any], fields: Sequence[str]) -> dict[str, Any]:
     """The fields of each thing in an answer; what is around the things stays."""
-    kind = next((k for k in ("jobs", "nodes", "job", "node") if isinstance(data.get(k), list | dict)), None)
+    kind = next((k for k in ("jobs", "nodes", "secrets", "job", "node") if isinstance(data.get(k), list | dict)), None)
     if "schema" not in data or kind is None:
         return {f: data.get(f) for f in fields}
     inner = data[kind]

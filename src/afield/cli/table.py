@@ -45,6 +45,8 @@ COMMANDS: dict[str, Entry] = dict(
         _verb("init", "look at the folder and write a small afield.toml", "Set up"),
         _verb("doctor", "check this machine, the project and nodes", "Set up"),
         _verb("config", "show settings and where each comes from", "Set up"),
+        _verb("secret", "values that jobs get and that stand in no record", "Set up"),
+        _verb("completion", "names complete with the Tab key: the script for your shell", "Set up"),
         _verb("bundle", "one archive that runs without afield", "Set up"),
         _verb("help", "help on a command or a topic", "Set up"),
     ]
@@ -56,8 +58,15 @@ NODE: dict[str, Entry] = {
     "show": Entry("afield.cli.verbs.node", "show_", "everything known about a node", ""),
     "set": Entry("afield.cli.verbs.node", "set_", "declare devices, an address, or drain it", ""),
     "login": Entry("afield.cli.verbs.node", "login", "log in where a password or second factor is asked", ""),
+    "clean": Entry("afield.cli.verbs.node_clean", "clean", "remove what afield keeps there, or every trace", ""),
     "ssh-config": Entry("afield.cli.verbs.ssh_config", "command", "nodes as hosts for editors and ssh", ""),
     "rm": Entry("afield.cli.verbs.node", "rm", "forget a node", ""),
+}
+
+SECRET: dict[str, Entry] = {
+    "set": Entry("afield.cli.verbs.secret", "set_", "keep a value, asked here or read from a pipe", ""),
+    "ls": Entry("afield.cli.verbs.secret", "ls", "the names, and when each was set", ""),
+    "rm": Entry("afield.cli.verbs.secret", "rm", "forget values", ""),
 }
 
 OTHER_WORDS = {

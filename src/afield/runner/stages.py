@@ -12,7 +12,7 @@ def run_all(case, kitchen):
     """Runs every stage that has not been done. Raises Over when one fails or the attempt is stopped, or OSError."""
     environment = yield from kitchen.look()
     if environment["needed"]:
-        yield from _run(case, "environment", environment["argv"], kitchen.shared(environment["extra"]), kitchen.cwd)
+        yield from _run(case, "environment", environment["argv"], kitchen.building(environment["extra"]), kitchen.cwd)
         yield from kitchen.look()
     for step in case.spec.get("stages") or ():
         key = step.get("key") if step["name"] == "setup" else ""

@@ -200,15 +200,15 @@ def _one(function):
     return replies
 
 
-def _probe(paths, _head):
+def _probe(paths, head):
     from .probe import probe
 
-    return probe(paths)
+    return probe(paths, head.get("hosts") or ())
 
 
 def _launch(paths, head):
     spec = head["spec"]
-    reply = perform(orders.launch(paths, spec, _staging(paths), _asking(paths)))
+    reply = perform(orders.launch(paths, spec, _staging(paths), _asking(paths), head.get("secrets")))
     if head.get("watch") is not None:
         reply["facts"] = perform(folder.facts(paths, orders.name(spec)))
     return reply
@@ -296,6 +296,12 @@ def _clean(paths, head):
     return {"removed": [attempt for attempt in head["attempts"] if tidy.forget(paths, attempt)]}
 
 
+def _leave(paths, head):
+    from . import leave
+
+    return leave.clean(paths, head["every"]) if head["act"] else leave.look(paths)
+
+
 def _tidy(paths, head):
     from . import tidy
 
@@ -377,6 +383,7 @@ SLOW = {
     "ack": _one(_ack),
     "runs": _runs,
     "clean": _one(_clean),
+    "leave": _one(_leave),
     "tidy": _one(_tidy),
     "data.find": _one(_find),
     "data.list": _list,

@@ -74,6 +74,7 @@ def script(built: Built) -> str:
     place = f"{CODE}/{folder}".rstrip("/")
     lines = [_HEAD + _recipe(environment)]
     lines += [f"export {name}={shlex.quote(value)}" for name, value in task["variables"]]
+    lines += [f': "${{{name}:?is a secret, which a bundle does not have: set it}}"' for name in task["secrets"]]
     lines += [
         'export OUTPUT_DIR="${OUTPUT_DIR:-$here/outputs}" KEEP_DIR="${KEEP_DIR:-$here/keep}" PYTHONUNBUFFERED=1',
         f'export PYTHONPATH="$here/{CODE}/src:$here/{CODE}${{PYTHONPATH:+:$PYTHONPATH}}"',

@@ -12,6 +12,7 @@ from urllib.parse import quote, urlencode
 from afield.errors import AfieldError, from_dict
 from afield.sdk.door import Door
 from afield.sdk.http import Gone
+from afield.sdk.patience import QUICK_S, SLOW_S, Patience, Told
 
 TYPE_CHECKING = False  # read by type checkers as true; every command would pay for loading typing
 if TYPE_CHECKING:
@@ -25,48 +26,10 @@ if TYPE_CHECKING:
 TRIES = 3
 """How often a request that may be repeated is sent when the server goes away."""
 
-QUICK_S = 0.02
-SLOW_S = 1.0
-
 
 def submit_key() -> str:
     """A fresh key, to be made before a submission is first sent."""
     return os.urandom(16).hex()
-
-
-class Patience:
-    """Waits a little longer after each fruitless try, and gives up after ten of them in a row."""
-
-    MOST = 10
-
-    def __init__(self) -> None:
-        self.tries = 0
-
-    def wait(self, error: Gone) -> None:
-        """Wait before the next try. Raises the error when there were too many."""
-        self.tries += 1
-        if self.tries > self.MOST:
-            raise error
-        time.sleep(min(QUICK_S * 2**self.tries, SLOW_S))
-
-
-class Told:
-    """What a follower was told already, so that a break does not repeat it."""
-
-    def __init__(self) -> None:
-        self._job: object = None
-        self._stages: list[object] = []
-
-    def again(self, head: Mapping[str, Any]) -> bool:
-        """Whether this is the very same news; remembers it."""
-        if head["on"] == "job":
-            before, self._job = self._job, head["job"]
-            return bool(before == head["job"])
-        if head["on"] == "stage":
-            if head in self._stages:
-                return True
-            self._stages.append(dict(head))
-        return False
 
 
 class Client:
@@ -255,6 +218,19 @@ class Client:
         """Ask a node for its facts now."""
         return self._view("POST", f"{_node(name)}/probe")
 
+    def probe_nodes(self, names: Sequence[str] | None = None) -> list[View]:
+        """Ask nodes, None for all, for their facts now and at once; one that does not answer says why in `probe`."""
+        body = {"nodes": None if names is None else list(names)}
+        return list(self._call("POST", "/v1/nodes/probe", body)["nodes"])
+
+    def clean_node(self, name: str, *, every: bool = False, force: bool = False, act: bool = True) -> View:
+        """Remove what is kept on a node for speed, or with `every` all of it and forget the node; what was removed.
+
+        Without `act` what is there. Raises NotAllowed while a job runs there.
+        """
+        body = {"every": every, "force": force, "act": act}
+        return self._view("POST", f"{_node(name)}/clean", body, tries=1)
+
     def shell(self, name: str) -> View:
         """The commands that give a person a shell on a node (`argv`) and a login to it (`login`)."""
         return self._view("GET", f"{_node(name)}/shell")
@@ -315,6 +291,20 @@ class Client:
             except Gone as error:
                 patience.wait(error)
             yield {"on": "cut", "node": "", "why": "afield's server left, and is started again"}, b""
+
+    # secrets
+
+    def secrets(self) -> list[View]:
+        """The names of all secrets, and when each was set; values are never told."""
+        return list(self._call("GET", "/v1/secrets")["secrets"])
+
+    def set_secret(self, name: str, value: str) -> None:
+        """Keep a value that jobs get as a variable. Raises UsageError."""
+        self._call("PUT", f"/v1/secrets/{quote(name, safe='')}", {"value": value})
+
+    def remove_secret(self, name: str) -> None:
+        """Forget a value. Raises NotFound."""
+        self._call("DELETE", f"/v1/secrets/{quote(name, safe='')}", tries=1)
 
     # the server
 

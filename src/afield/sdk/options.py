@@ -13,6 +13,7 @@ class Options(TypedDict, total=False):
 
     node: str | Sequence[str]
     request: str
+    need: str
     gpus: int
     time: str
     policy: str
@@ -24,6 +25,7 @@ class Options(TypedDict, total=False):
     setup: str | Sequence[str]
     preflight: str | Sequence[str]
     env: Mapping[str, str | int] | Sequence[str]
+    secrets: str | Sequence[str]
     outputs: str | Sequence[str]
     continues: int
     merge: bool

@@ -19,7 +19,7 @@ from afield.folders import Folders
 from afield.model.amount import about_bytes
 from afield.model.ids import TreeHash
 from afield.model.policy import Policy
-from afield.model.request import Request, parse, parse_gpus
+from afield.model.request import Request, parse, parse_gpus, parse_need
 from afield.model.task import Code, End, EnvironmentKind, Task
 from afield.sdk.client import Client, submit_key
 from afield.sdk.entry import check_script
@@ -121,6 +121,8 @@ def request_of(settings: Settings) -> Request:
         request = parse(settings.request)
     elif settings.gpus:
         request = parse_gpus(str(settings.gpus))
+    if settings.need:
+        request = parse_need(settings.need, request if settings.gpus else None)
     return replace(request, time_limit_s=settings.time)
 
 
@@ -178,6 +180,7 @@ def common(settings: Settings, snapshot: Snapshot | Code) -> dict[str, Any]:
         setup_content=_setup_content(settings, Path(snapshot.root, snapshot.folder)),
         preflight=settings.preflight,
         variables=tuple(settings.env.items()),
+        secrets=settings.secrets,
         collects=settings.outputs,
         continues=settings.continues or 0,
         merge=settings.merge,

@@ -19,6 +19,7 @@ from afield.server.desk import Desk
 from afield.server.guard import Guard
 from afield.server.jobs import JobRoutes
 from afield.server.nodes import NodeRoutes
+from afield.server.secrets import SecretRoutes
 
 
 class ServerRoutes:
@@ -34,6 +35,7 @@ class ServerRoutes:
         add("/hello", self.hello, methods=["GET"], response_model=schema.Hello)
         add("/leave", self.leave, methods=["POST"], response_model=schema.Nothing)
         add("/overview", self.overview, methods=["GET"], response_model=dict[str, Any])
+        add("/names", self.names, methods=["GET"], response_model=schema.Names)
         add("/events", self.events, methods=["GET"], response_class=Response, responses=_EVENTS)
         return router
 
@@ -49,6 +51,11 @@ class ServerRoutes:
     async def overview(self) -> Response:
         """Everything on one screen."""
         return Json(self._desk.controller.overview())
+
+    async def names(self) -> Response:
+        """The names that a shell may complete: cheap, asked at each press of a key."""
+        controller = self._desk.controller
+        return Json({**controller.names(), "secrets": [name for name, _ in controller.secrets.listed()]})
 
     async def events(
         self, since: schema.Offset = 0, last_event_id: Annotated[schema.Offset | None, Header()] = None
@@ -71,7 +78,7 @@ def api(desk: Desk) -> FastAPI:
         redoc_url=None,
         responses={"4XX": {"model": schema.Failure}, "5XX": {"model": schema.Failure}},
     )
-    for routes in (ServerRoutes(desk), JobRoutes(desk), NodeRoutes(desk), DataRoutes(desk)):
+    for routes in (ServerRoutes(desk), JobRoutes(desk), NodeRoutes(desk), DataRoutes(desk), SecretRoutes(desk)):
         app.include_router(routes.router())
     app.add_exception_handler(AfieldError, _told)
     app.add_exception_handler(RequestValidationError, _unreadable)

@@ -27,8 +27,14 @@ class FleetPort(Protocol):
     async def remove(self, name: str, *, force: bool) -> View:
         """The view of the node that is no longer in the fleet."""
 
+    async def clean(self, name: str, *, every: bool, force: bool, act: bool) -> dict[str, Any]:
+        """What was removed on a node, or is there where `act` is off."""
+
     async def probe(self, name: str) -> View:
         """The view of a node after asking it for its facts now."""
+
+    async def probe_all(self, names: list[str] | None) -> list[View]:
+        """The views of nodes, None for all, after asking them at once; each has its `probe`."""
 
     def view(self, name: str) -> View:
         """One node."""
@@ -53,6 +59,19 @@ class BesidePort(Protocol):
 
     async def shell(self, number: int, worker: int) -> View:
         """The commands that give a person a shell beside a worker's first process."""
+
+
+class SecretsPort(Protocol):
+    """Values that jobs get and nobody reads. Everything raises AfieldError."""
+
+    def listed(self) -> list[tuple[str, float]]:
+        """(name, when it was set in UTC seconds) of all."""
+
+    def set(self, name: str, value: str) -> None:
+        """Keep a value."""
+
+    def remove(self, name: str) -> None:
+        """Forget a value."""
 
 
 class DataPort(Protocol):
@@ -89,6 +108,10 @@ class ControllerPort(Protocol):
     @property
     def fleet(self) -> FleetPort:
         """The nodes."""
+
+    @property
+    def secrets(self) -> SecretsPort:
+        """Values that jobs get and nobody reads."""
 
     @property
     def data(self) -> DataPort:
@@ -148,6 +171,9 @@ class ControllerPort(Protocol):
 
     def events(self, since: int) -> AsyncIterator[Record]:
         """The log after a cursor, then live."""
+
+    def names(self) -> View:
+        """(name, health) of all `nodes`, and (number, what it is) of the newest `jobs`."""
 
     def overview(self) -> View:
         """Everything on one screen."""

@@ -58,6 +58,29 @@ class ExecuteBody(BaseModel):
     variables: dict[str, str] = Field(default_factory=dict)
 
 
+class CleanBody(BaseModel):
+    """How far to clean a node: `every` trace, also results that are not home (`force`), or only look (not `act`)."""
+
+    model_config = _STRICT
+    every: bool = False
+    force: bool = False
+    act: bool = True
+
+
+class SecretBody(BaseModel):
+    """The value of a secret; no answer ever has one."""
+
+    model_config = _STRICT
+    value: Annotated[str, Field(min_length=1)]
+
+
+class ProbeBody(BaseModel):
+    """Which nodes to ask; null means all."""
+
+    model_config = _STRICT
+    nodes: list[str] | None = None
+
+
 class PlaceBody(BaseModel):
     """A place: nodes (null: all) or a job with workers (null: all, none: its only one), an area, a path in it."""
 
@@ -68,16 +91,6 @@ class PlaceBody(BaseModel):
     area: Literal["", "home", "shared"] = ""
     path: str = ""
     tools: bool = False
-
-
-class ForwardBody(BaseModel):
-    """Ports ("6006") or Unix sockets ("/…") of a node, or of the node of a job's process."""
-
-    model_config = _STRICT
-    node: str | None = None
-    job: Number | None = None
-    process: Annotated[int, Field(ge=0)] = 0
-    places: Annotated[list[Annotated[str, Field(pattern=r"^([1-9]\d{0,4}|/[^\x00\n:]+)$")]], Field(min_length=1)]
 
 
 class ListBody(BaseModel):
@@ -215,6 +228,7 @@ class JobView(TypedDict):
     outcome: str | None
     snapshot: SnapshotView | None
     environment: str
+    secrets: list[str]
     packages: list[str]
     attempts: list[AttemptView]
     silent: dict[str, float]
@@ -228,6 +242,8 @@ class DeviceView(TypedDict):
     model: str
     index: int
     memory_bytes: int
+    taken_bytes: int
+    used_bytes: int | None
     busy: str
     job: int | None
 
@@ -251,8 +267,31 @@ class NodeView(TypedDict):
     jobs: list[int]
     facts: dict[str, str]
     seen_at: str | None
+    asked_at: str | None
     silent_since: str | None
     drained: bool
+
+
+class Names(TypedDict):
+    """What a shell may complete: names, each with a word about it."""
+
+    nodes: list[tuple[str, str]]
+    jobs: list[tuple[int, str]]
+    secrets: list[str]
+
+
+class SecretView(TypedDict):
+    """A secret without its value."""
+
+    name: str
+    set_at: str | None
+
+
+class SecretsView(TypedDict):
+    """All secrets, without their values, in one envelope."""
+
+    schema: int
+    secrets: list[SecretView]
 
 
 class Jobs(TypedDict):
@@ -267,6 +306,34 @@ class Nodes(TypedDict):
 
     schema: int
     nodes: list[NodeView]
+
+
+class ProbeView(TypedDict):
+    """What a node said when it was asked just now, or `error` where it did not."""
+
+    error: dict[str, Any] | None
+    took_s: float
+    skew_s: float | None
+    internet: str
+    memory_free_bytes: int | None
+    disk_bytes: int | None
+    disk_free_bytes: int | None
+    load: float | None
+    uv: str
+    devices_error: str
+
+
+class ProbedNodeView(NodeView):
+    """A node that was asked just now."""
+
+    probe: ProbeView
+
+
+class ProbedNodes(TypedDict):
+    """Nodes that were asked just now, in one envelope."""
+
+    schema: int
+    nodes: list[ProbedNodeView]
 
 
 class Shell(TypedDict):

@@ -25,6 +25,7 @@ if "TEST_BUILD" in os.environ:
 
 from pydantic import TypeAdapter  # after the build is what a test wants it to be
 
+from afield.config.secrets import Secrets
 from afield.controller.submit import Submission
 from afield.errors import Conflict, NotFound, NothingFits
 from afield.folders import Folders
@@ -72,6 +73,12 @@ class MemoryFleet:
 
     async def probe(self, name: str) -> View:
         return {**self.view(name), "probed": True}
+
+    async def probe_all(self, names: list[str] | None) -> list[View]:
+        return [{**self.view(n), "probed": True} for n in names or [node["name"] for node in self.added]]
+
+    async def clean(self, name: str, *, every: bool, force: bool, act: bool) -> dict[str, Any]:
+        return {**self.view(name), "every": every, "force": force, "act": act}
 
     def view(self, name: str) -> View:
         for node in self.added:
@@ -178,6 +185,7 @@ class MemoryController:
         self.store_id = "memory"
         self.fleet = MemoryFleet()
         self.data = MemoryData()
+        self.secrets = Secrets(str(state / "secrets.json"))
         self.forwards = MemoryForwards()
         self.beside = MemoryBeside()
         self.asked: list[Submission] = []
@@ -281,6 +289,12 @@ class MemoryController:
                 at += 1
                 yield Record(at, 1000.0 + at, GoalSet(JobNumber(at), Goal.RUN, "me"))
             await asyncio.sleep(0.01)
+
+    def names(self) -> View:
+        return {
+            "nodes": [(node["name"], "ready") for node in self.fleet.added],
+            "jobs": [],
+        }
 
     def overview(self) -> View:
         return {"schema": 1, "given": self.given, "agent": self.fleet.agent}

@@ -30,6 +30,7 @@ Options end at the first word of CMD. A .py file runs under the environment's Py
 JOB_OPTIONS = (
     click.option("-n", "--node", multiple=True, help="Where: a node, or several to choose from."),
     click.option("-g", "--gpus", type=int, help="How many devices for the one process."),
+    click.option("--need", help="What the process needs at least, as 'gpu_mem=1.5G,disk=3G'; takes the tightest node."),
     click.option("--request", help="Process groups and what each process needs, as '2:[4:a100,mem=40G]'."),
     click.option("--time", "time_limit", help="Time limit: 90m, 2h, 1d."),
     click.option("--name", help="A name for people."),
@@ -41,6 +42,9 @@ JOB_OPTIONS = (
     click.option("--setup", help="A shell command run once per node."),
     click.option("--preflight", help="A shell command run before every attempt; its failure ends it."),
     click.option("-e", "--env", multiple=True, metavar="K[=V]", help="A variable for the job; K alone passes yours."),
+    click.option(
+        "--secrets", "--secret", multiple=True, metavar="NAME", help="A secret that the job gets as a variable."
+    ),
     click.option("--outputs", multiple=True, metavar="PATTERN", help="Files that come home by themselves, as '*.pt'."),
     click.option("--continues", "--continue", type=int, metavar="JOB", help="Begin with the keep folder of this job."),
     click.option("--merge", is_flag=True, default=None, help="One log: errors go where output goes."),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from afield.cli import context, show
-from afield.cli.verbs.node import node_row
+from afield.cli.verbs.node_ls import HEADS, node_row
 from afield.cli.verbs.ps import state
 
 
@@ -24,7 +24,7 @@ def command(as_json: str | None) -> None:
         return
     show.table(
         [node_row(n) for n in overview["nodes"]],
-        ["NODE", "HEALTH", "CPU", "MEMORY", "DEVICES", "JOBS"],
+        HEADS,
         {1: show.PHASE_COLOURS},
     )
     print()
