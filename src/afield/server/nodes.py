@@ -11,6 +11,7 @@ from afield.errors import UsageError
 from afield.server import answers, schema
 from afield.server.answer import FRAMES, Json, Stream, frames
 from afield.server.desk import Desk
+from afield.server.forwards import ForwardBody
 from afield.server.jobs import LEAVING, SCHEMA, STREAM
 
 
@@ -85,7 +86,7 @@ class NodeRoutes:
             source = beside.on_nodes(body.nodes, body.argv, body.variables)
         return Stream(frames(source), FRAMES)
 
-    async def forward(self, body: schema.ForwardBody) -> Response:
+    async def forward(self, body: ForwardBody) -> Response:
         """Hold forwards to a node for as long as the frames are read; they say where it is reached, and what became."""
         if (body.node is None) == (body.job is None):
             raise UsageError("a forward leads to a node or to a job", why="one of the two has to be named")

@@ -89,16 +89,6 @@ class PlaceBody(BaseModel):
     tools: bool = False
 
 
-class ForwardBody(BaseModel):
-    """Ports ("6006") or Unix sockets ("/…") of a node, or of the node of a job's process."""
-
-    model_config = _STRICT
-    node: str | None = None
-    job: Number | None = None
-    process: Annotated[int, Field(ge=0)] = 0
-    places: Annotated[list[Annotated[str, Field(pattern=r"^([1-9]\d{0,4}|/[^\x00\n:]+)$")]], Field(min_length=1)]
-
-
 class ListBody(BaseModel):
     """A folder of a node, by its absolute path, and whether all below it is wanted."""
 

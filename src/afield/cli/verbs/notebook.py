@@ -26,7 +26,7 @@ def command(path: str | None, local: str | None, detach: bool, as_json: str | No
     \b
       afield notebook                      on any free node
       afield notebook -n box1 -g 1 explore.ipynb
-      afield notebook --detach             it goes on; come back with: afield forward @last
+      afield notebook --detach      it goes on; afield forward @last comes back
 
     It works on the job's copy of your code. Notebooks that you save come home to outputs/JOB/.
     """
