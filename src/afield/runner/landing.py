@@ -7,6 +7,7 @@ import os
 import stat
 
 from . import blocks
+from .points import around
 
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
@@ -86,7 +87,8 @@ class Landing:
         os.fchmod(self._file, asked["mode"] & 0o777)
         os.utime(self._file, ns=(asked["mtime_ns"], asked["mtime_ns"]))
         self._refuse_folder()
-        os.rename(self._part, self._name, src_dir_fd=self._folder, dst_dir_fd=self._folder)
+        with around("data.file"):
+            os.rename(self._part, self._name, src_dir_fd=self._folder, dst_dir_fd=self._folder)
         self.close()
 
     def _refuse_folder(self):
@@ -100,10 +102,11 @@ class Landing:
         self._folder = _descend(self._base, parts[:-1])
         self._name, self._head = parts[-1], head
         self._refuse_folder()
-        made = b".%s.%d%s" % (self._name[:200], os.getpid(), blocks.PART)
+        made = blocks.part_name(self._name, 0, 0)  # the next try finds what a kill left
         _unlink(made, self._folder)
         os.symlink(os.fsencode(head["target"]), made, dir_fd=self._folder)
-        os.rename(made, self._name, src_dir_fd=self._folder, dst_dir_fd=self._folder)
+        with around("data.link"):
+            os.rename(made, self._name, src_dir_fd=self._folder, dst_dir_fd=self._folder)
         self.close()
 
     def _mark(self, head, _):

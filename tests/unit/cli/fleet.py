@@ -48,7 +48,11 @@ def job(number: int, phase: str, **changes: Any) -> View:
 def node(name: str, **changes: Any) -> View:
     """A node's view."""
     known = {"name": name, "health": "ready", "cpu": 16.0, "devices": [], "jobs": [], "detail": "", "hints": []}
-    return known | {"memory_bytes": 64 << 30, "disk_bytes": 1 << 40, "seen_at": before(seconds=1)} | changes
+    return (
+        known
+        | {"memory_bytes": 64 << 30, "disk_bytes": 1 << 40, "seen_at": before(seconds=1), "asked_at": before(seconds=1)}
+        | changes
+    )
 
 
 def device(index: int, job: int | None = None, busy: str = "") -> View:

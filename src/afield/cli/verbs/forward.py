@@ -25,10 +25,10 @@ def command(target: str, ports: tuple[str, ...], as_json: str | None) -> None:
     """Bring ports of a node, or of the node of a job, to this machine until Ctrl-C.
 
     \b
-      afield forward 12 6006            port 6006 of job 12's node is 127.0.0.1:6006 here
-      afield forward 12:3 8080:6006     of process 3, as 127.0.0.1:8080 (LOCAL:PORT, as in ssh)
+      afield forward 12 6006            a port of job 12's node, under its number
+      afield forward 12:3 8080:6006     of process 3; LOCAL:PORT, as in ssh
       afield forward node:box1 0:5432   of a node, as any free port
-      afield forward 12                 what the job itself offers (a notebook, TensorBoard)
+      afield forward 12                 what the job offers: notebook, TensorBoard
 
     A port that is taken here gives way to a free one, unless LOCAL names it. Only this machine reaches it.
     """

@@ -24,7 +24,7 @@ def command(path: str | None, local: str | None, detach: bool, as_json: str | No
     """Run JupyterLab on a node until Ctrl-C, with the packages of the project, and print its address here.
 
     \b
-      afield notebook                      on any free node
+      afield notebook               on any free node
       afield notebook -n box1 -g 1 explore.ipynb
       afield notebook --detach      it goes on; afield forward @last comes back
 

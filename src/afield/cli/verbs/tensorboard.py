@@ -31,7 +31,7 @@ def command(place: str, local: str | None, detach: bool, as_json: str | None, **
     """Run TensorBoard on the node that has the logs until Ctrl-C, and print its address here.
 
     \b
-      afield tensorboard 12                what job 12 wrote to OUTPUT_DIR, also while it runs
+      afield tensorboard 12                what job 12 writes to OUTPUT_DIR
       afield tensorboard 12:src/runs       another folder of the job
       afield tensorboard box1:/scratch/me/runs -L 8080
       afield tensorboard outputs/12        a folder here
