@@ -14,7 +14,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 FOLDERS = tuple(ROOT / "src" / "afield" / name for name in ("runner", "inside"))
-TRAVELS = frozenset({"afield.inside.current", "afield.inside.plain"})
+TRAVELS = frozenset({"afield.inside.current", "afield.inside.plain", "afield_serve"})
 # Newer than 3.8, and asked for by hasattr or getattr before they are used.
 GUARDED = ("os.pidfd_open", "signal.pidfd_send_signal")
 SINCE_38 = frozenset({"graphlib", "tomllib", "zoneinfo", "annotationlib", "compression"})

@@ -3,26 +3,90 @@
 from __future__ import annotations
 
 import importlib
+import inspect
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any, get_args, get_origin, get_type_hints
 
 import click
+from typing_extensions import is_typeddict
 
+from afield.cli.helptext import Formatter
 from afield.cli.table import COMMANDS, NODE, Entry
 from afield.config import KEYS
 from afield.server.app import api
 from afield.server.desk import Desk
+from afield.testing.answers import ANSWERS, Failed
 
 FOLDER = Path(__file__).parent.parent / "docs" / "reference"
 MADE = "<!-- made by tools/reference.py: change the code, then `make reference` -->\n\n"
+
+PLAIN = {"str": "text", "int": "number", "float": "number", "bool": "true or false", "NoneType": "null"}
+
+JSON_HEAD = """\
+Each command of this page takes `--json`, or `--json FIELDS` for these fields of the things that the answer is about:
+`afield ps --json number,phase`. Answers go to stdout, talk to stderr. An answer is one object in one line; `logs`
+prints one for each line, `run` and `rerun` print theirs after the output of the program that they follow; `show` with
+FIELDS prints these alone. Times are ISO 8601 in UTC, sizes are bytes, spans are seconds. `schema` is 1: fields are only
+ever added, so a script must not mind one that it does not know. A command that fails prints [Failed](#failed) and
+exits with `error.exit`. As Python types: `afield.testing.answers`.
+
+"""
 
 
 def pages() -> Iterator[tuple[Path, str]]:
     """Each page with its text."""
     yield FOLDER / "commands.md", MADE + "# Commands\n\n" + "\n".join(_commands())
     yield FOLDER / "settings.md", MADE + "# Settings\n\n" + _settings()
+    yield FOLDER / "json.md", MADE + "# JSON\n\n" + _json()
     yield FOLDER / "api.md", MADE + "# HTTP API\n\n" + _api()
+
+
+def _json() -> str:
+    """One section for each command, then each shape once."""
+    shapes: dict[str, type] = {}
+    rows = []
+    for command, kinds in ANSWERS.items():
+        rows.append(f"| `afield {command} --json` | {' or '.join(map(_type, kinds))} |\n")
+        for kind in kinds:
+            _gather(kind, shapes)
+    _gather(Failed, shapes)
+    return JSON_HEAD + "| command | prints |\n|---|---|\n" + "".join(rows) + "".join(map(_shape, shapes.values()))
+
+
+def _gather(kind: type, shapes: dict[str, type]) -> None:
+    """The shape and all that it is made of."""
+    shapes.setdefault(kind.__name__, kind)
+    for hint in get_type_hints(kind).values():
+        for inner in _parts(hint):
+            if is_typeddict(inner) and inner.__name__ not in shapes:
+                _gather(inner, shapes)
+
+
+def _parts(hint: Any) -> Iterator[Any]:
+    yield hint
+    for inner in get_args(hint):
+        yield from _parts(inner)
+
+
+def _shape(kind: type) -> str:
+    rows = "".join(f"| `{name}` | {_type(hint)} |\n" for name, hint in get_type_hints(kind).items())
+    return f"\n## {kind.__name__}\n\n{inspect.getdoc(kind)}\n\n| field | type |\n|---|---|\n{rows}"
+
+
+def _type(hint: Any) -> str:
+    """A type as people say it."""
+    if is_typeddict(hint):
+        return f"[{hint.__name__}](#{hint.__name__.lower()})"
+    inner = get_args(hint)
+    if get_origin(hint) is list:
+        return f"list of {_type(inner[0])}"
+    if get_origin(hint) is dict:
+        return f"object: {_type(inner[0])} to {_type(inner[1])}"
+    if inner:
+        return " or ".join(_type(part) for part in inner)
+    return PLAIN[hint.__name__]
 
 
 def _commands() -> Iterator[str]:
@@ -35,6 +99,7 @@ def _commands() -> Iterator[str]:
 def _help(path: str, entry: Entry) -> str:
     command: click.Command = getattr(importlib.import_module(entry.module), entry.attribute)
     context = click.Context(command, info_name=path, terminal_width=100, max_content_width=100)
+    context.formatter_class = Formatter
     return f"## {path}\n\n```\n{command.get_help(context).rstrip()}\n```\n"
 
 

@@ -191,6 +191,14 @@ def test_cursors_say_where_to_go_on(shared: Place) -> None:
     assert rest == output(100000)[-len(rest) :]
 
 
+def test_a_tail_is_the_end_of_what_there_is(shared: Place) -> None:
+    number = submit(shared, "lines", "100000")
+    cursors: dict[str, int] = {}
+    tail = b"".join(data for _, data in shared.client.follow(number, cursors, tail=1000))
+    assert tail == output(100000)[-1000:]
+    assert b"".join(data for _, data in shared.client.follow(number, cursors, tail=1000)) == b"", "cursors go first"
+
+
 def test_a_reader_that_hangs_up_ends_the_stream_in_the_controller(shared: Place) -> None:
     number = submit(shared, "forever")
     frames = shared.client._fresh().frames("GET", f"/v1/jobs/{number}/follow")
@@ -253,6 +261,35 @@ def test_execute_gives_frames_by_node(shared: Place) -> None:
     ]
     with pytest.raises(UsageError, match="argv"):
         list(shared.client.execute(None, []))
+
+
+def test_a_forward_is_held_as_long_as_it_is_read_and_across_a_kill(place: Place) -> None:
+    used: list[Connection] = []
+    frames = place.client.forward({"node": "box1", "places": ["6006", "/run/x.sock"]}, used.append)
+    assert next(frames)[0]["ways"] == {"6006": "6006", "/run/x.sock": "/run/x.sock"}
+    place.kill()
+    assert [next(frames)[0]["on"] for _ in range(2)] == ["cut", "open"]
+    assert len(used) == 2
+    used[-1].hang_up()
+    assert next(frames)[0]["on"] == "cut"
+    frames.close()
+    assert [h["on"] for h, _ in place.client.forward({"job": 1, "places": ["1"]}, used.append)] == ["open", "end"]
+
+
+@pytest.mark.parametrize(
+    ("wanted", "why"),
+    [
+        ({"places": ["1"]}, "leads to a node or to a job"),
+        ({"node": "a", "job": 1, "places": ["1"]}, "leads to a node or to a job"),
+        ({"node": "a", "places": []}, "places"),
+        ({"node": "a", "places": ["0"]}, "places"),
+        ({"node": "a", "places": ["x.sock"]}, "places"),
+        ({"node": "a", "places": ["/a:b"]}, "places"),
+    ],
+)
+def test_a_forward_that_leads_nowhere_is_refused(wanted: dict[str, object], why: str, shared: Place) -> None:
+    with pytest.raises(UsageError, match=why):
+        next(shared.client.forward(wanted, lambda _: None))
 
 
 def test_events_go_on_from_their_cursor_after_a_kill(place: Place) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import stat
 import threading
 from dataclasses import dataclass
 from pathlib import Path
@@ -283,3 +284,35 @@ async def test_a_socket_of_ours_is_lent_and_taken_back(way, link, tmp_path):
     await link.close()
     with pytest.raises(Unreachable):
         await way.transport.lend(path)
+
+
+@pytest.mark.parametrize("kind", ["port", "socket"])
+async def test_a_port_and_a_socket_of_the_node_are_reached_from_here(kind, way, link):
+    async def answer(reader, writer):
+        writer.write(b"from there")
+        writer.close()
+
+    if kind == "port":
+        server = await asyncio.start_server(answer, "127.0.0.1", 0)
+        to = str(server.sockets[0].getsockname()[1])
+    else:
+        to = str(way.home / "s")
+        server = await asyncio.start_unix_server(answer, to)
+        os.chmod(to, 0o777)
+    reply, _ = await link.call("listens", places=[to, "1", "/nowhere"])
+    assert reply["listens"] == [True, False, False]
+    at = await way.transport.forward(to)
+    if way.transport.name == "local":
+        assert at == to
+    else:
+        assert stat.S_IMODE(os.stat(at).st_mode) == 0o600
+        reader, writer = await asyncio.open_unix_connection(at)
+        assert await reader.read() == b"from there"
+        writer.close()
+        await way.transport.end_forward(at, to)
+        await link.close()
+        with pytest.raises(Unreachable):
+            await way.transport.forward(to)
+        assert not list(Path(at).parent.glob("f-*")), "sockets and notes are gone"
+    server.close()
+    (way.home / "s").unlink(missing_ok=True)

@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -14,7 +15,7 @@ from afield.errors import AfieldError, Unreachable, UsageError
 from afield.testing.hosts import Hosts
 from afield.testing.processes import identity
 from afield.testing.waiting import wait_until
-from afield.transport import host_keys, reap, refusal
+from afield.transport import forwards, host_keys, reap, refusal
 from afield.transport.bundle import bundle
 from afield.transport.carrier import Carrier
 from afield.transport.command import COMMAND
@@ -217,6 +218,32 @@ async def test_a_link_uses_the_connection_of_a_persons_login(box, to):
     finally:
         await run(*transport.logout_argv())
     assert (await refused(transport)).code == "login-refused"
+
+
+async def test_a_forward_that_a_killed_controller_left_on_a_login_is_ended(box, to, monkeypatch):
+    async def answer(reader, writer):
+        writer.close()
+
+    server = await asyncio.start_server(answer, "127.0.0.1", 0)
+    port = str(server.sockets[0].getsockname()[1])
+    transport = to()
+    transport.control.parent.mkdir(mode=0o700, exist_ok=True)
+    await asyncio.to_thread(subprocess.run, transport.login_argv(), check=True, timeout=30, stdin=subprocess.DEVNULL)
+    try:
+        mine = await transport.forward(port)
+        monkeypatch.setattr(forwards, "identity", lambda pid: "1.0")  # who noted the next one is no more
+        left = await transport.forward(port)
+        os.link(left, f"{left}.seen")
+        assert await asyncio.to_thread(forwards.reap, transport.control.parent) == 1
+        assert sorted(path.name for path in transport.control.parent.glob("f-*.to")) == [f"{Path(mine).name}.to"]
+        with pytest.raises(ConnectionRefusedError):
+            await asyncio.open_unix_connection(f"{left}.seen")
+        reader, _ = await asyncio.open_unix_connection(mine)
+        assert await reader.read() == b""
+        assert await transport.check(), "the login itself stays"
+    finally:
+        await run(*transport.logout_argv())
+        server.close()
 
 
 async def test_a_dead_socket_at_the_control_path_is_replaced(to):

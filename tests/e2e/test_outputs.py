@@ -53,7 +53,8 @@ def controller(sandbox: Sandbox) -> int:
 
 def home(sandbox: Sandbox) -> dict[str, str]:
     folder = sandbox.project / "outputs" / "1"
-    files = (p for p in folder.rglob("*") if p.is_file()) if folder.is_dir() else ()
+    found = (p for p in folder.rglob("*") if p.is_file()) if folder.is_dir() else ()
+    files = [p for p in found if not p.name.endswith(".afpart")]  # on their way: they may be gone when they are read
     return {str(p.relative_to(folder)): p.read_text() for p in files}
 
 

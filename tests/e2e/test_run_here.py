@@ -190,8 +190,8 @@ def test_a_gang_on_one_node_has_every_variable(sandbox: Sandbox) -> None:
     keys += " AFIELD_JOB AFIELD_ATTEMPT AFIELD_NODE AFIELD_WORKER AFIELD_WORKERS AFIELD_RESUME USER_DIR SHARED_DIR"
     done = sandbox.afield("run", "-e", f"KEYS={keys}", "--request", "2:[]", "--", "python3", "worker.py")
     assert done.returncode == 0, done.stderr
-    lines = dict(line.split("│ ", 1) for line in done.stdout.decode().splitlines())
-    seen = {int(rank): json.loads(text) for rank, text in lines.items()}
+    lines = dict(line.split(" ", 1) for line in done.stdout.decode().splitlines())
+    seen = {int(mark.strip("[p]")): json.loads(text) for mark, text in lines.items()}
     assert set(seen) == {0, 1}
     assert not [k for rank in seen.values() for k, v in rank.items() if v is None]
     assert [seen[r]["RANK"] for r in (0, 1)] == ["0", "1"]

@@ -50,7 +50,7 @@ def test_exec_on_one_and_on_all(hosts: Hosts, sandbox: Sandbox, host: Host) -> N
     assert b"err\n" in done.stderr
     everywhere = sandbox.afield("exec", "--all", "--", "echo", "hi")
     assert everywhere.returncode == 0
-    assert sorted(everywhere.stdout.decode().splitlines()) == sorted([f"{host.name}│ hi", "local│ hi"])
+    assert sorted(everywhere.stdout.decode().splitlines()) == sorted([f"[{host.name}] hi", "[local] hi"])
 
 
 def test_a_gang_over_two_hosts(hosts: Hosts, sandbox: Sandbox, host: Host) -> None:
@@ -65,7 +65,7 @@ def test_a_gang_over_two_hosts(hosts: Hosts, sandbox: Sandbox, host: Host) -> No
         "run", "-n", host.name, "-n", other.name, "--request", "2:[cpu=2]", "--", "python3", "-c", program
     )
     assert done.returncode == 0, done.stderr
-    lines = sorted(line.split("│ ")[1] for line in done.stdout.decode().splitlines())
+    lines = sorted(line.split("] ")[1] for line in done.stdout.decode().splitlines())
     assert lines == [f"{n} 2 2 True" for n in sorted([host.name, other.name])]
 
 

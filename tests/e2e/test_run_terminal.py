@@ -119,6 +119,24 @@ def test_a_run_in_the_background_leaves_the_terminal_alone(sandbox: Sandbox) -> 
     shell.close()
 
 
+def test_equal_lines_of_several_processes_are_one_on_a_terminal_and_none_waits_long(sandbox: Sandbox) -> None:
+    program = 'echo same; echo "own $RANK"; if [ "$RANK" = 1 ]; then echo alone; fi; exec sleep 600'
+    shown = Terminal(sandbox, AFIELD, "run", "--request", "2:[]", "--", "sh", "-c", program)
+    try:
+        shown.until("[p1] alone\r\n")
+        assert "[p0-1] same\r\n" in shown.text
+        assert {"[p0] own 0", "[p1] own 1"} <= set(shown.text.split("\r\n"))
+        shown.press(b"\x03")
+        assert shown.end() == 130
+    finally:
+        shown.close()
+    plain = Terminal(sandbox, AFIELD, "logs", "1", "--no-fold")
+    plain.until("[p1] same")
+    plain.until("[p0] same")
+    assert plain.end() == 0
+    plain.close()
+
+
 def test_following_says_what_ctrl_c_does(sandbox: Sandbox) -> None:
     sandbox.afield("run", "-d", *SLEEPER)
     logs = Terminal(sandbox, AFIELD, "logs", "1", "-f")

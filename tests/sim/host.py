@@ -124,7 +124,7 @@ class Transport:
             raise
         return link
 
-    def shell_argv(self) -> list[str]:
+    def shell_argv(self, script: str = "") -> list[str]:
         """Never asked."""
         return []
 

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from afield import config
 from afield.config import KEYS, Kind
 from afield.config.files import names
+from afield.errors import UsageError
 
 Said = dict[str, Any]
 
@@ -31,8 +32,11 @@ VALUES = {
 }
 LAYERS = st.fixed_dictionaries(
     {},
-    optional={k.name: st.sampled_from(k.choices) if k.choices else VALUES[k.kind] for k in KEYS},
+    optional={k.name: st.sampled_from(k.choices) if k.choices else VALUES[k.kind] for k in KEYS if k.name != "need"},
 ).filter(lambda said: not {"request", "gpus"} <= said.keys())
+
+
+"""Without `need`, which goes with gpus and not with request: what that means over several layers has its own test."""
 
 
 @contextmanager
@@ -112,3 +116,25 @@ def look_at(origin: config.Origin, where: str, name: str) -> None:
     assert origin.file == where
     line = Path(where).read_text().splitlines()[origin.line - 1]
     assert line.startswith(name), (line, name)
+
+
+@pytest.mark.parametrize(
+    ("flags", "project", "found"),
+    [
+        ({"need": "disk=1G"}, {"gpus": 2}, ("", 2, "disk=1G")),
+        ({"gpus": 2}, {"need": "disk=1G"}, ("", 2, "disk=1G")),
+        ({"need": "disk=1G"}, {"request": "[a]"}, ("", None, "disk=1G")),
+        ({"request": "[a]"}, {"need": "disk=1G"}, ("[a]", None, "")),
+        ({"request": "[a]"}, {"need": "disk=1G", "gpus": 2}, ("[a]", None, "")),
+    ],
+)
+def test_a_need_goes_with_devices_and_not_with_a_request(flags: Said, project: Said, found: tuple[Any, ...]) -> None:
+    with workspace({"afield.toml": project}) as root:
+        settings_ = config.load(root, flags)
+    assert (settings_.request, settings_.gpus, settings_.need) == found
+
+
+def test_a_need_and_a_request_in_one_place_are_a_mistake() -> None:
+    both = {"afield.toml": {"request": "[a]", "need": "disk=1G"}}
+    with workspace(both) as root, pytest.raises(UsageError, match="request and need exclude each other"):
+        config.load(root)

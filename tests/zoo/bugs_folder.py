@@ -148,7 +148,7 @@ BUGS = (
         (
             Edit(
                 "controller/loop.py",
-                """                if self._hands.watch.complete(known[1], lambda node: fleet.find(node) is not None):
+                """                if self._home(*known):
                     self._hands.effects.ack(known[1])
 """,
                 """                self._hands.effects.ack(known[1])

@@ -11,6 +11,11 @@ OBJECTS = 100_000
 
 def main() -> None:
     """Run `afield` with the process's arguments and leave with its exit status."""
+    if sys.argv[1:3] == ["completion", "--words"]:
+        from afield.cli.completing import main as complete  # a press of the Tab key cannot wait for the rest
+
+        complete(sys.argv[3:])
+        return
     gc.set_threshold(OBJECTS)
     from afield.cli.app import run  # here, so that `import afield.cli` stays free for tools
 

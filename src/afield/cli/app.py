@@ -12,12 +12,14 @@ from collections.abc import Mapping
 import click
 
 from afield.cli import show
+from afield.cli.helptext import Formatter
 from afield.cli.table import COMMANDS, OTHER_WORDS, Entry
 from afield.errors import AfieldError, Exit
 
 GROUPS = ("Run", "Look", "Data", "Machines", "Set up")
 READER_LEFT = 141
 """128 + SIGPIPE, as a shell shows it."""
+click.Context.formatter_class = Formatter
 SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 
 

@@ -6,7 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from afield.cli.json_option import option as json_option
 from afield.errors import UsageError
+
+__all__ = ["JOB", "JobTarget", "client", "fields", "json_option", "number"]
 
 if TYPE_CHECKING:
     from afield.sdk.client import Client
@@ -27,10 +30,36 @@ class JobTarget(click.ParamType[int | str]):
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int | str:
         """The number, or the word."""
         text = str(value).removeprefix("job:")
-        return int(text) if text.isdigit() and int(text) >= 1 else str(value)
+        return int(text) if text.isdecimal() and int(text) >= 1 else str(value)
 
 
 JOB = JobTarget()
+
+
+def is_job(word: str) -> bool:
+    """Whether a word names a job; a node whose name is a number is named as node:12."""
+    return word == "@last" or word.removeprefix("job:").isdecimal()
+
+
+def only_job(client: Client) -> int:
+    """The one job that runs. Raises UsageError when it is not clear which is meant."""
+    running = [int(job["number"]) for job in client.jobs() if job["phase"] in ("running", "stopping")]
+    if len(running) == 1:
+        return running[0]
+    said = f"{len(running)} jobs run: {', '.join(map(str, sorted(running)[:20]))}" if running else "no job runs"
+    raise UsageError(
+        "say which job", why=said, hints=[f"name it: {running[0]}, or @last"] if running else ["afield ps --all"]
+    )
+
+
+def workers(text: str) -> list[int] | None:
+    """The workers that an option names; None for all. Raises UsageError."""
+    words = [word for word in text.split(",") if word]
+    if text in ("", "all"):
+        return None
+    if not all(word.isdecimal() and word.isascii() for word in words):
+        raise UsageError(f"{text!r} are no workers", hints=["-w 0", "-w 0,3", "-w all"])
+    return [int(word) for word in words]
 
 
 def number(client: Client, target: int | str) -> int:
@@ -48,17 +77,6 @@ def number(client: Client, target: int | str) -> int:
 
         raise NotFound("there is no job yet", hints=["afield run train.py"])
     return int(jobs[0]["number"])
-
-
-json_option = click.option(
-    "--json",
-    "as_json",
-    is_flag=False,
-    flag_value="*",
-    default=None,
-    metavar="[FIELDS]",
-    help="JSON, whole or these fields.",
-)
 
 
 def fields(as_json: str | None) -> str:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, BinaryIO, TextIO
+from typing import Any
 
 from afield.cli import show
-from afield.cli.terminal import Filter, Lines
+from afield.cli.pinned import Pinned, Progress
+from afield.cli.streams import Choice, Output
 from afield.errors import Exit
 
 View = dict[str, Any]
@@ -41,26 +42,29 @@ def stage_line(head: Mapping[str, Any]) -> str:
 
 @dataclass(slots=True)
 class Printer:
-    """Writes frames of one job as they come. `prefixed` marks each line with the process it comes from."""
+    """Writes frames of one job as they come: our talk, and of the program's output what is chosen."""
 
-    prefixed: bool
-    raw: bool = False
+    choice: Choice = field(default_factory=Choice)
     stages: bool = True
-    only: str = ""
-    rank: int | None = None
-    _filters: dict[str, Filter] = field(default_factory=dict)
-    _lines: dict[str, Lines] = field(default_factory=dict)
-    _open: dict[str, bool] = field(default_factory=dict)
-    _said: set[tuple[str, str, str]] = field(default_factory=set)
     texts: Mapping[str, str] = field(default_factory=dict)
+    _said: set[tuple[str, str, str]] = field(default_factory=set)
     _waiting: str = ""
     _environment: bool = False
     _assumed: bool = False
     _gives_way: bool = False
     _silent: set[str] = field(default_factory=set)
+    output: Output = field(init=False)
+    line: Pinned | None = None
+
+    def __post_init__(self) -> None:
+        self.output = Output(self.choice, self._erase)
 
     def frame(self, head: Mapping[str, Any], data: bytes) -> None:
         """Print one frame."""
+        if head["on"] in ("job", "end"):
+            self.output.view = head["job"]
+        if head["on"] == "job" and self.line is not None:
+            self.line.job(head["job"])
         if head["on"] == "out":
             self._out(head, data)
         elif head["on"] == "stage" and self.stages:
@@ -74,28 +78,33 @@ class Printer:
 
     def close(self) -> None:
         """Print what waited for the end of its line."""
+        if self.line is not None:
+            self.line.close()
         self._erase()
-        for key, lines in self._lines.items():
-            self._write("err" if key.endswith("err") else "out", key, lines.rest())
-        for key, filtered in self._filters.items():
-            (sys.stderr if key.endswith("err") else sys.stdout).write(filtered.feed(b"", final=True))
-        for stream in (sys.stdout, sys.stderr):
-            stream.flush()
+        self.output.close()
+
+    def pin(self, progress: Callable[[], Progress | None]) -> None:
+        """Have a line below what is printed, with how far the job is."""
+        self.line = Pinned(progress, self.output.quiet, lambda: not (self._gives_way or self.output.open_line))
 
     def _talk(self, text: str) -> None:
-        self._erase()
-        if self._open.get("tty"):
-            show.say()
-            self._open["tty"] = False
-        show.say(text)
+        with self.output.quiet():
+            self._erase()
+            if self.output.open_line:
+                show.say()
+                self.output.open_line = False
+            show.say(text)
 
     def _begin(self, text: str) -> None:
         """A line that gives way to the next one."""
-        self._erase()
-        print(text, end="", file=sys.stderr, flush=True)
-        self._gives_way = True
+        with self.output.quiet():
+            self._erase()
+            print(text, end="", file=sys.stderr, flush=True)
+            self._gives_way = True
 
     def _erase(self) -> None:
+        if self.line is not None:
+            self.line.erase()
         if self._gives_way:
             print("\r\x1b[K", end="", file=sys.stderr, flush=True)
             self._gives_way = False
@@ -138,42 +147,24 @@ class Printer:
         self._silent = set(view["silent"])
 
     def _out(self, head: Mapping[str, Any], data: bytes) -> None:
-        if head["rank"] is None or (self.rank is not None and head["rank"] != self.rank):
+        if head["rank"] is None:
             return
-        if self.only and head["stream"] != self.only:
-            return
-        self._say_environment()
-        for gap in head.get("gaps", ()):
-            self._talk(f"! {gap['to'] - gap['from']} bytes are missing here: {gap['why']}")
-        key = f"{head['rank']}/{head['stream']}"
-        if self.prefixed:
-            lines = self._lines.setdefault(key, Lines(f"{head['rank']}│ ".encode()))
-            data = lines.feed(data)
-        self._write(head["stream"], key, data)
-
-    def _write(self, stream: str, key: str, data: bytes) -> None:
-        if not data:
-            return
-        self._erase()
-        to: TextIO = sys.stderr if stream == "err" else sys.stdout
-        if self.raw or not to.isatty():
-            target: BinaryIO = to.buffer
-            target.write(data)
-            target.flush()
-            return
-        to.write(self._filters.setdefault(key, Filter()).feed(data))
-        to.flush()
-        self._open["tty"] = not data.endswith(b"\n")
+        if self.choice.takes(head):
+            self._say_environment()
+            for gap in head.get("gaps", ()):
+                self._talk(f"! {gap['to'] - gap['from']} bytes are missing here: {gap['why']}")
+        self.output.frame(head, data)
 
 
 def follow(frames: Iterable[tuple[dict[str, Any], bytes]], printer: Printer) -> View:
     """Print frames until the job's end; gives its last view."""
     view: View = {}
     try:
-        for head, data in frames:
-            if head["on"] in ("job", "end"):
-                view = head["job"]
-            printer.frame(head, data)
+        with printer.output.turning():
+            for head, data in frames:
+                if head["on"] in ("job", "end"):
+                    view = head["job"]
+                printer.frame(head, data)
     finally:
         printer.close()
     return view

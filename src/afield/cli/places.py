@@ -42,12 +42,15 @@ def where_options(function: Callable[..., Any]) -> Callable[..., Any]:
 
     @functools.wraps(function)
     def command(nodes: tuple[str, ...], all_: bool, workers: str, **rest: Any) -> Any:
-        return function(where=Where(nodes, all_, workers), **rest)
+        names = tuple(name for text in nodes for name in text.split(",") if name)
+        return function(where=Where(names, all_, workers), **rest)
 
     for option in (
         click.option("-w", "--worker", "workers", default="", metavar="N,…|all", help="Workers of the job."),
-        click.option("--all", "all_", is_flag=True, help="On every node."),
-        click.option("-n", "--node", "nodes", multiple=True, help="On this node; may be given again."),
+        click.option("--all", "all_", is_flag=True, help="On every node, or every worker of the job."),
+        click.option(
+            "-n", "--node", "nodes", multiple=True, help="On this node; may be given again, or several as a,b."
+        ),
     ):
         command = option(command)
     return command
@@ -57,24 +60,16 @@ def resolve(client: Client, place: Place, where: Where, *, tools: bool = False) 
     """The place on each node that it is meant to be on. Raises what a single node says; of several each has its own."""
     body: View = {"path": place.path, "tools": tools}
     if place.job is not None:
-        if where.nodes or where.all:
-            raise UsageError("a job has workers", hints=["-w 0", "-w all"])
-        body |= {"job": context.number(client, place.job), "workers": _workers(where.workers)}
+        if where.nodes:
+            raise UsageError("a job has workers, not nodes", hints=["-w 0", "-w all"])
+        said = "all" if where.all else where.workers
+        body |= {"job": context.number(client, place.job), "workers": context.workers(said) if said else []}
     else:
         body |= {"nodes": _nodes(client, place, where), "area": place.area}
     found = client.places(body)
     if len(found) == 1 and "error" in found[0]:
         raise from_dict(found[0]["error"])
     return found
-
-
-def _workers(text: str) -> list[int] | None:
-    if text == "all":
-        return None
-    words = [word for word in text.split(",") if word]
-    if not all(word.isdigit() for word in words):
-        raise UsageError(f"{text!r} are no workers", hints=["-w 0", "-w 0,3", "-w all"])
-    return [int(word) for word in words]
 
 
 def _nodes(client: Client, place: Place, where: Where) -> list[str] | None:

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, TextIO
 
+from afield.cli.grid import GAP, Column, cut, fit, pad
 from afield.errors import AfieldError
 
 MIN_LAST = 12
@@ -94,29 +95,36 @@ def _block(text: str) -> str:
 
 
 def table(
-    rows: Sequence[Sequence[str]], heads: Sequence[str], colours: Mapping[int, Mapping[str, str]] | None = None
+    rows: Sequence[Sequence[str]],
+    heads: Sequence[str | Column],
+    colours: Mapping[int, Mapping[str, str]] | None = None,
 ) -> None:
-    """Print rows under heads: aligned on a terminal, tab-separated and whole otherwise."""
+    """Print rows under heads: aligned and fitted on a terminal, tab-separated and whole otherwise.
+
+    A head that is only a word stays on a terminal of any width; the last of them gives way.
+    """
     out = sys.stdout
+    columns = [h if isinstance(h, Column) else Column(h, least=MIN_LAST * (h is heads[-1])) for h in heads]
+    rows = [[safe(cell) for cell in row] for row in rows]
+    names = [column.head for column in columns]
     if not out.isatty():
-        for row in (heads, *rows):
-            print("\t".join(safe(cell) for cell in row))
+        for row in (names, *rows):
+            print("\t".join(row))
         return
-    widths = [max(len(safe(r[i])) for r in (heads, *rows)) for i in range(len(heads))]
-    room = max(MIN_LAST, shutil.get_terminal_size().columns - sum(w + 2 for w in widths[:-1]))
-    rows = [(*row[:-1], _cut(safe(row[-1]), room)) for row in rows]
-    widths[-1] = min(widths[-1], room)
-    print(paint("  ".join(h.ljust(w) for h, w in zip(heads, widths, strict=True)).rstrip(), BOLD, out))
-    for row in rows:
+    grid = fit(columns, rows, shutil.get_terminal_size().columns)
+    for row in (names, *rows):
         cells = []
-        for i, (cell, width) in enumerate(zip(row, widths, strict=True)):
-            colour = (colours or {}).get(i, {}).get(cell.split(" ")[0], "")
-            cells.append(paint(safe(cell), colour, out) + " " * (width - len(safe(cell))))
-        print("  ".join(cells).rstrip())
+        for i, room in zip(grid.shown, grid.widths, strict=True):
+            text = pad(cut(row[i], room), room, right=columns[i].right)
+            colour = BOLD if row is names else (colours or {}).get(i, {}).get(row[i].split(" ")[0], "")
+            cells.append(_painted(text, colour))
+        print((" " * GAP).join(cells).rstrip())
 
 
-def _cut(text: str, room: int) -> str:
-    return text if len(text) <= room else text[: room - 1] + "…"
+def _painted(text: str, colour: str) -> str:
+    """The text in a colour, the blanks around it not."""
+    inner = text.strip()
+    return text.replace(inner, paint(inner, colour, sys.stdout), 1) if inner else text
 
 
 def as_json(data: Any, fields: str = "") -> None:
@@ -124,14 +132,21 @@ def as_json(data: Any, fields: str = "") -> None:
     print(json.dumps(data if not fields else _picked(data, fields.split(",")), ensure_ascii=True, indent=None))
 
 
+THINGS = ("jobs", "nodes", "job", "node", "entries", "checks", "settings", "pushed", "pulled", "fetched", "secrets")
+"""What an answer is about: FIELDS of `--json` are fields of these."""
+
+
 def _picked(data: Mapping[str, Any], fields: Sequence[str]) -> dict[str, Any]:
-    """The fields of each thing in an answer; what is around the things stays."""
-    kind = next((k for k in ("jobs", "nodes", "job", "node") if isinstance(data.get(k), list | dict)), None)
-    if "schema" not in data or kind is None:
-        return {f: data.get(f) for f in fields}
-    inner = data[kind]
-    picked = [_only(i, fields) for i in inner] if isinstance(inner, list) else _only(inner, fields)
-    return {**data, kind: picked}
+    """The fields of each thing in an answer; what is around the things stays. A field that no thing has is said."""
+    things = [data.get(k) for k in THINGS] if "schema" in data else []
+    kind = next((k for k, thing in zip(THINGS, things, strict=False) if isinstance(thing, list | dict)), None)
+    inner = data if kind is None else data[kind]
+    for known in inner[:1] if isinstance(inner, list) else [inner]:
+        if missing := [f for f in fields if f not in known]:
+            say(f"no field {', '.join(map(safe, missing))}; there are {', '.join(known)}")
+    if kind is None:
+        return _only(data, fields)
+    return {**data, kind: [_only(i, fields) for i in inner] if isinstance(inner, list) else _only(inner, fields)}
 
 
 def _only(thing: Mapping[str, Any], fields: Sequence[str]) -> dict[str, Any]:

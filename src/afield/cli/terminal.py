@@ -74,23 +74,31 @@ def _visible(character: str) -> str:
 
 
 class Lines:
-    """Whole lines with a prefix, for jobs of several processes; an unfinished line waits for its end."""
+    """Whole lines, for jobs of several processes; an unfinished line waits for its end."""
 
-    def __init__(self, prefix: bytes, limit: int = 1 << 20) -> None:
+    def __init__(self, prefix: bytes = b"", limit: int = 1 << 20) -> None:
         self._prefix = prefix
         self._limit = limit
         self._held = bytearray()
 
     def feed(self, data: bytes) -> bytes:
         """The lines that are complete now (or too long to wait for), each with the prefix."""
+        return b"".join(self._prefix + line for line in self.whole(data))
+
+    def rest(self) -> bytes:
+        """What is left, as a line of its own, with the prefix."""
+        return b"".join(self._prefix + line for line in self.last())
+
+    def whole(self, data: bytes) -> list[bytes]:
+        """The lines that are complete now (or too long to wait for)."""
         self._held += data
         end = self._held.rfind(b"\n") + 1
         if end == 0 and len(self._held) > self._limit:
-            return self.rest()
+            return self.last()
         whole, self._held = bytes(self._held[:end]), self._held[end:]
-        return b"".join(self._prefix + line for line in whole.splitlines(keepends=True))
+        return whole.splitlines(keepends=True)
 
-    def rest(self) -> bytes:
-        """What is left, as a line of its own."""
+    def last(self) -> list[bytes]:
+        """What is left, as a line of its own; nothing when nothing is."""
         held, self._held = bytes(self._held), bytearray()
-        return self._prefix + held + (b"" if held.endswith(b"\n") else b"\n") if held else b""
+        return [held + (b"" if held.endswith(b"\n") else b"\n")] if held else []

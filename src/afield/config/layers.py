@@ -16,15 +16,20 @@ if TYPE_CHECKING:
     from pathlib import Path  # 3 ms to load
 
 
+EXCLUDED = ("gpus", "need")
+"""What cannot be said beside `request`, which says it too."""
+
+
 @dataclass(frozen=True, slots=True)
 class Settings:
     """All settings of one call. `origins` has every key, and `env.NAME` for each variable. Times are in seconds.
 
-    `request` and `gpus` exclude each other: the one from the lower layer is back at its default.
+    `request` excludes `gpus` and `need`: the one from the lower layer is back at its default.
     """
 
     node: tuple[str, ...] = ()
     request: str = ""
+    need: str = ""
     gpus: int | None = None
     time: float | None = None
     policy: str = ""
@@ -32,9 +37,11 @@ class Settings:
     name: str = ""
     environment: str = "auto"
     python: str = ""
+    dirs: tuple[str, ...] = ()
     setup: tuple[str, ...] = ()
     preflight: tuple[str, ...] = ()
     env: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    secrets: tuple[str, ...] = ()
     outputs: tuple[str, ...] = ()
     continues: int | None = None
     merge: bool = False
@@ -100,9 +107,10 @@ class _Merge:
             elif name not in self._values:
                 self._values[name] = read
                 self._origins[name] = origin
-        if "request" in said and "gpus" in said:
-            both = UsageError("request and gpus exclude each other", hints=["write the devices into the request"])
-            self.problems.append(_placed(both, where("request")))
+        for other in EXCLUDED:
+            if "request" in said and other in said:
+                both = UsageError(f"request and {other} exclude each other", hints=["write it into the request"])
+                self.problems.append(_placed(both, where("request")))
 
     def _add_variables(self, read: Mapping[str, str], where: Callable[[str], Origin]) -> None:
         for name, value in read.items():
@@ -113,9 +121,10 @@ class _Merge:
     def settings(self) -> Settings:
         """The frozen result."""
         chosen, origins = dict(self._values), dict(self._origins)
-        if "request" in chosen and "gpus" in chosen:
-            lower = max("request", "gpus", key=lambda name: origins[name].rank)
-            del chosen[lower], origins[lower]
+        for other in EXCLUDED:
+            if "request" in chosen and other in chosen:
+                lower = max("request", other, key=lambda name: origins[name].rank)
+                del chosen[lower], origins[lower]
         everything = {key.name: origins.get(key.name, DEFAULT) for key in KEYS if key.kind is not Kind.VARIABLES}
         found = Settings(**chosen, origins=MappingProxyType({**everything, **origins}))
         return replace(found, env=MappingProxyType(dict(self._variables)))

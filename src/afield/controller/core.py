@@ -14,12 +14,15 @@ from pathlib import Path
 from typing import Any
 
 from afield.backends.port import Backend
+from afield.config.secrets import Secrets
 from afield.controller import views
+from afield.controller.beside import Beside
 from afield.controller.data import Data
 from afield.controller.effects import Effects
 from afield.controller.file import file
 from afield.controller.fleet import Fleet
-from afield.controller.follow import Frame, News, Sources, follow
+from afield.controller.follow import Frame, News, Sources, Wanted, follow
+from afield.controller.forward import Forwards
 from afield.controller.homing import Homing
 from afield.controller.keeps import Keeps
 from afield.controller.launch import Launcher
@@ -37,7 +40,8 @@ from afield.model.machine import forget
 from afield.model.node import Health
 from afield.model.ports import Ports
 from afield.model.world import World
-from afield.plan.explain import Explainer, explain
+from afield.plan.explain import Explainer, Explanation, explain
+from afield.plan.need import needs
 from afield.runner import points
 from afield.store.output import Mirror
 from afield.store.port import Store
@@ -50,6 +54,9 @@ MET_S = 5.0
 
 SEEN_S = 0.5
 """How long the answer to a submission waits for the plan to have looked at it."""
+
+NAMED = 30
+"""So many of the newest jobs can be completed by a shell."""
 
 AGAIN_S = 1.0
 """Before a node is asked again for bytes that could not be kept."""
@@ -69,14 +76,18 @@ class Controller:
         self._watch = Watch(mirror, self._heard, self._output, ports.clock)
         self.fleet = Fleet(store.id, self.world, backends, self, ports)
         self.data = Data(self.fleet, self._find)
+        self.forwards = Forwards(self.fleet, self._find, self._view, self._news)
+        self.beside = Beside(self.fleet, self._find)
         keeps = Keeps(mirror.beside("keep"), self._find, self.fleet.find)
-        launcher = Launcher(store.id, cache, self._watch, self.world, ports.clock, keeps, Ways(self._watch))
+        self.secrets = Secrets()
+        ways = Ways(self._watch)
+        launcher = Launcher(store.id, cache, self._watch, self.world, ports.clock, keeps, ways, self.secrets)
         self._effects = Effects(launcher, self.fleet.find, self.record, self._heard)
         self._homing = Homing(mirror.beside("home"), self.world, self.fleet.find, keeps)
         self._homing.wake = self._wake
         hands = Hands(self.record, self._effects, self._watch, self.fleet, self._turned, ports, self._homing)
         self._loop = Loop(self.world, hands)
-        self._intake = Intake(store, self.world, self._writer)
+        self._intake = Intake(store, self.world, self._writer, ports.clock.wall)
         self._task: asyncio.Task[None] | None = None
         self.idle_since: float | None = self._ports.clock.mono()
 
@@ -112,6 +123,8 @@ class Controller:
         await self._met()
         for continued in {s.task.continues for s in submissions if s.task.continues}:
             self._find(continued)
+        self.secrets.check(name for s in submissions for name in s.task.secrets)
+        await self.fleet.freshen([s.nodes for s in submissions if needs(s.request)])
         accepted = await self._intake.submit(submissions, dry_run=dry_run)
         if not dry_run:
             await self._seen(accepted[-1].number)
@@ -168,14 +181,20 @@ class Controller:
         data, _ = self._watch.mirror.read(f"{job.number}.{wanted}", stream, start, length)
         return data
 
+    def names(self) -> dict[str, Any]:
+        """The nodes with their health, and the newest jobs with what they are."""
+        newest = [self.world.jobs.get(job.number, job) for job in self.store.jobs(unfinished_only=False, limit=NAMED)]
+        jobs = [(int(j.number), f"{j.phase}  {j.name or ' '.join(j.task.argv)}"[:60]) for j in newest]
+        nodes = [(str(n.name), str(n.health)) for n in sorted(self.world.nodes.values(), key=lambda n: n.name)]
+        return {"nodes": nodes, "jobs": [(n, "".join(c if c.isprintable() else "?" for c in t)) for n, t in jobs]}
+
     def why(self, number: int) -> dict[str, Any]:
         """Why a job is where it is: for a queued one what binds, who holds it, what would start it now."""
         job = self._find(number)
         view = self._view(job)
-        if not job.waiting:
-            reason = view["reason"] or view["phase"]
-            return {"schema": 1, "job": number, "reason": reason, "lines": self._under_way(job, view), "view": view}
-        told = explain(job, self.world, self._ports.clock.wall())
+        told = Explanation(view["reason"] or view["phase"], lines=self._under_way(job, view))
+        if job.waiting:
+            told = explain(job, self.world, self._ports.clock.wall())
         return {
             "schema": 1,
             "job": number,
@@ -187,21 +206,23 @@ class Controller:
             "view": view,
         }
 
-    def _under_way(self, job: Job, view: dict[str, Any]) -> list[str]:
+    def _under_way(self, job: Job, view: dict[str, Any]) -> tuple[str, ...]:
         """What a live attempt is busy with before its program runs, and which of its nodes do not answer."""
         if job.live is None:
-            return []
+            return ()
         stages = [] if job.live.started_at else self._watch.stages(job.live.id)
         lines = [f"under way: {stage.stage}" for stage in stages if stage.state == "start"]
         for name, seconds in view["silent"].items():
             lines.append(f"{name} has not answered for {seconds:.0f} s; the job goes on there")
-        return lines
+        return tuple(lines)
 
-    async def follow(self, number: int, cursors: dict[str, int], *, follow_on: bool = True) -> AsyncIterator[Frame]:
-        """News and output of a job from cursors until its end."""
+    async def follow(
+        self, number: int, cursors: dict[str, int], *, follow_on: bool = True, tail: int | None = None
+    ) -> AsyncIterator[Frame]:
+        """News and output of a job from cursors until its end; without a cursor, from so many bytes before the end."""
         self._hurry(self._find(number))
         sources = Sources(self._find, self._view, self._watch, self._answers)
-        async for frame in follow(sources, self._news, JobNumber(number), cursors, stay=follow_on):
+        async for frame in follow(sources, self._news, JobNumber(number), Wanted(cursors, follow_on, tail)):
             yield frame
 
     async def file(self, number: int, rank: int, path: str) -> AsyncGenerator[bytes, None]:
@@ -220,7 +241,7 @@ class Controller:
         return {
             "schema": 1,
             "jobs": phases,
-            "nodes": [views.node_view(n, self.world) for n in self.world.nodes.values()],
+            "nodes": self.fleet.all(),
         }
 
     async def events(self, since: int) -> AsyncIterator[ev.Record]:

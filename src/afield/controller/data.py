@@ -9,9 +9,10 @@ from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any
 
+from afield.controller.beside import say_which, workers_of
 from afield.controller.fleet import Fleet
 from afield.controller.follow import Frame
-from afield.errors import AfieldError, NotFound, Unreachable, UsageError
+from afield.errors import AfieldError, NotFound, Unreachable
 from afield.model.ids import NodeName
 from afield.model.job import Job
 from afield.transport.link import Link
@@ -106,17 +107,7 @@ async def deliver(link: Link, base: str, items: AsyncIterator[Frame]) -> int:
 def _workers(job: Job, wanted: Wanted) -> list[tuple[int, NodeName]]:
     if job.last is None:
         raise NotFound(f"job {job.number} has no folder yet", why=f"it is {job.phase}")
-    nodes = list(enumerate(job.last.nodes))
     workers = wanted.get("workers")
-    if workers is None:
-        return nodes
-    if not workers and len(nodes) > 1:
-        raise UsageError(
-            f"job {job.number} has {len(nodes)} workers: say which",
-            why=", ".join(f"{number} on {name}" for number, name in nodes),
-            hints=["-w 0", "-w 0,1", "-w all"],
-        )
-    for number in workers:
-        if number >= len(nodes):
-            raise NotFound(f"job {job.number} has no worker {number}", why=f"its workers are 0 to {len(nodes) - 1}")
-    return [nodes[number] for number in workers] or nodes
+    if not workers and workers is not None and len(job.last.nodes) > 1:
+        raise say_which(job)
+    return workers_of(job, workers or None)

@@ -1,16 +1,15 @@
-"""All nodes that the controller knows: their sessions, how they come and go, and what is asked of many at once."""
+"""All nodes that the controller knows: their sessions, how they come and go."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
 import re
-from collections.abc import AsyncIterator
+from collections.abc import Iterable
 from typing import Any, Protocol
 
 from afield.backends.port import Backend
-from afield.controller import views
-from afield.controller.follow import Frame
+from afield.controller import probing, views
 from afield.controller.session import Listener, Session
 from afield.controller.spec import peer_address
 from afield.errors import AfieldError, Conflict, NotAllowed, UsageError
@@ -20,12 +19,20 @@ from afield.model.node import Node
 from afield.model.ports import Ports
 from afield.model.request import Request, parse_devices
 from afield.model.world import World
+from afield.plan.free import allowed
 from afield.transport.port import Transport
 
 log = logging.getLogger(__name__)
 
 LOCAL = NodeName("local")
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
+
+
+FRESH_S = 10.0
+"""Facts that a placement by amounts may rest on without asking again."""
+
+FRESHEN_S = 5.0
+"""How long a submission waits for a node to say how it is."""
 
 
 class Owner(Listener, Protocol):
@@ -150,65 +157,83 @@ class Fleet:
             await session.close()
         return view
 
+    async def clean(self, name: str, *, every: bool, force: bool, act: bool) -> dict[str, Any]:
+        """Remove what is kept on a node for speed, or with `every` all of ours, and then forget it.
+
+        Without `act` nothing is touched: what is there. Raises NotAllowed while a job runs there, and before results
+        that are not home yet are lost, unless forced.
+        """
+        node = self._node(name)
+        session = self.session(name)
+        if every and node.name == LOCAL:
+            raise NotAllowed("the node local is this machine and stays", hints=["afield node clean local"])
+        if (act or every) and (jobs := self.view(name)["jobs"]):
+            numbers = " ".join(str(j) for j in jobs)
+            raise NotAllowed(f"node {name} runs jobs {numbers}", hints=[f"afield stop {numbers}"])
+        await session.link_now()
+        found, _ = await session.call("leave", act=False, every=every)
+        if every and found["waiting"] and not force:
+            jobs_there = " ".join(sorted({attempt.rpartition(".")[0] for attempt in found["waiting"]}, key=int))
+            raise NotAllowed(
+                f"not all of jobs {jobs_there} is home from {name}",
+                why="its last output or results are only there",
+                hints=["wait a moment and ask again", f"afield node clean {name} --all --force   they are lost"],
+            )
+        if not act:
+            return found
+        done, _ = await session.call("leave", act=True, every=every)
+        if every:
+            await self.remove(name, force=force)
+        return done
+
     async def probe(self, name: str) -> views.View:
         """Ask a node for its facts now."""
         await self.session(name).probe()
         return self.view(name)
 
+    async def probe_all(self, names: list[str] | None) -> list[views.View]:
+        """Ask the named nodes, or all, for their facts now and at once; the views, each with its `probe`."""
+        chosen = [self._node(n) for n in names] if names is not None else list(self._world.nodes.values())
+        hosts = await probing.hosts()
+        asked = {n.name: asyncio.create_task(probing.ask(self.session(n.name), hosts)) for n in chosen}
+        told = dict(zip(asked, await asyncio.gather(*asked.values()), strict=True))
+        return [{**self.view(name), "probe": told[name]} for name in sorted(told) if name in self._world.nodes]
+
+    async def freshen(self, filters: Iterable[tuple[str, ...]], within_s: float = FRESH_S) -> None:
+        """Ask the nodes that these filters allow again, where what is known of them is older; those that answer."""
+        now = self._ports.clock.wall()
+        wanted = {
+            node.name
+            for words in filters
+            for node in self._world.nodes.values()
+            if allowed(words, node) and node.seen_at is not None and now - node.seen_at > within_s
+        }
+        asked = [self._sessions[name] for name in wanted if name in self._sessions and self._sessions[name].up]
+        await asyncio.gather(*(self._asked_again(session) for session in asked))
+
+    async def _asked_again(self, session: Session) -> None:
+        try:
+            await asyncio.wait_for(session.probe(), FRESHEN_S)
+        except (AfieldError, TimeoutError) as error:
+            log.info("node %s was not asked again: %s", session.name, error)
+
     def view(self, name: str) -> views.View:
         """One node. Raises NotFound."""
-        return views.node_view(self._node(name), self._world)
+        return self._view(self._node(name))
 
     def all(self) -> list[views.View]:
         """All nodes by name."""
-        return [views.node_view(n, self._world) for _, n in sorted(self._world.nodes.items())]
+        return [self._view(n) for _, n in sorted(self._world.nodes.items())]
 
-    def shell(self, name: str) -> dict[str, Any]:
-        """How the caller's own terminal gets a shell or a login there."""
+    def shell(self, name: str, script: str = "") -> dict[str, Any]:
+        """How the caller's own terminal gets a shell (or runs a script that becomes one) or a login there."""
         transport = self._transport(self._node(name))
-        return {"argv": transport.shell_argv(), "login": transport.login_argv()}
+        return {"argv": transport.shell_argv(script), "login": transport.login_argv()}
 
     def reach(self, name: NodeName) -> dict[str, Any] | None:
         """How rsync reaches a node: `shell` words and `host`; None where it cannot."""
         way = self._transport(self._node(name)).copy_argv()
         return None if way is None else {"shell": way[0], "host": way[1]}
-
-    # many at once
-
-    async def execute(
-        self, names: list[str] | None, argv: list[str], variables: dict[str, str]
-    ) -> AsyncIterator[Frame]:
-        """Run a command on nodes at once; frames come as they are, the exit of each node last for it."""
-        chosen = [self._node(n).name for n in names] if names is not None else sorted(self._world.nodes)
-        queue: asyncio.Queue[Frame | None] = asyncio.Queue(maxsize=64)
-        tasks = [asyncio.create_task(self._execute_on(n, argv, variables, queue)) for n in chosen]
-        try:
-            left = len(tasks)
-            while left:
-                frame = await queue.get()
-                if frame is None:
-                    left -= 1
-                else:
-                    yield frame
-            yield {"on": "done"}, b""
-        finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
-
-    async def _execute_on(
-        self, name: NodeName, argv: list[str], variables: dict[str, str], queue: asyncio.Queue[Frame | None]
-    ) -> None:
-        try:
-            link = await self.session(name).link_now()
-            async for head, data in link.stream("exec", argv=argv, variables=variables):
-                if head.get("more"):
-                    await queue.put(({"on": "out", "node": name, "stream": head["stream"]}, data))
-                else:
-                    await queue.put(({"on": "exit", "node": name, "code": head["code"], "signal": head["signal"]}, b""))
-        except AfieldError as error:
-            await queue.put(({"on": "error", "node": name, "error": error.as_dict()}, b""))
-        await queue.put(None)
 
     # elastic backends
 
@@ -257,6 +282,14 @@ class Fleet:
 
     def _transport(self, node: Node) -> Transport:
         return self._backends[node.backend].transport(node, self._agent)
+
+    def _view(self, node: Node) -> views.View:
+        session = self._sessions.get(node.name)
+        return (
+            views.with_facts(views.node_view(node, self._world), session.facts, session.asked_at)
+            if session
+            else (views.node_view(node, self._world))
+        )
 
     def _node(self, name: str) -> Node:
         node = self._world.nodes.get(NodeName(name))

@@ -46,9 +46,22 @@ class News:
         return list(self._waiting)
 
 
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What a follower asks for: cursors by stream, whether it stays until the end, and where to begin without a cursor.
+
+    `tail`: at most so many of the last bytes of each stream; None is all of it.
+    """
+
+    cursors: dict[str, int]
+    stay: bool = True
+    tail: int | None = None
+
+
 @dataclass(slots=True)
 class _Seen:
     cursors: dict[str, int]
+    tail: int | None = None
     job: Job | None = None
     view: dict[str, Any] | None = None
     stages: tuple[Any, ...] = ()
@@ -64,11 +77,9 @@ class Sources:
     answers: Callable[[NodeName], bool]
 
 
-async def follow(
-    sources: Sources, news: News, number: JobNumber, cursors: dict[str, int], *, stay: bool
-) -> AsyncIterator[Frame]:
+async def follow(sources: Sources, news: News, number: JobNumber, wanted: Wanted) -> AsyncIterator[Frame]:
     """Frames of one job until it has ended and every byte is out; with `stay` off, what there is now."""
-    seen = _Seen(dict(cursors))
+    seen = _Seen(dict(wanted.cursors), wanted.tail)
     busy = False
     with news.listening(number) as changed:
         while True:
@@ -85,7 +96,7 @@ async def follow(
             if busy:
                 continue
             over = job.decided is not None and all(sources.watch.complete(a, sources.answers) for a in job.attempts)
-            if over or not stay:
+            if over or not wanted.stay:
                 yield {"on": "end", "job": sources.view(sources.job(number))}, b""
                 return
             await changed.wait()
@@ -112,7 +123,10 @@ def _output(sources: Sources, job: Job, seen: _Seen) -> Iterator[Frame]:
     for attempt in job.attempts:
         for stream in mirror.streams(str(attempt.id)):
             key = f"{attempt.id}/{stream}"
-            at = seen.cursors.get(key, 0)
+            if key not in seen.cursors:
+                size = mirror.size(str(attempt.id), stream)
+                seen.cursors[key] = 0 if seen.tail is None else max(0, size - seen.tail)
+            at = seen.cursors[key]
             data, after = mirror.read(str(attempt.id), stream, at, wire.CHUNK)
             if not data:
                 continue

@@ -8,13 +8,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from afield.config.secrets import Secrets
 from afield.controller.keeps import Keeps
 from afield.controller.session import Session
 from afield.controller.spec import spec
 from afield.controller.watch import Stage, Watch
 from afield.controller.ways import Ways
 from afield.environment import uv
-from afield.errors import SetupFailed
+from afield.errors import NotAllowed, NotFound, SetupFailed, UsageError
 from afield.model.amount import about_bytes
 from afield.model.attempt import Attempt
 from afield.model.ids import NodeName
@@ -40,6 +41,7 @@ class Launcher:
     clock: Clock
     keeps: Keeps
     ways: Ways
+    secrets: Secrets
 
     async def launch(self, job: Job, attempt: Attempt, session: Session) -> dict[str, Any]:
         """Launch on one node and follow its run folder; gives the runner's answer.
@@ -54,10 +56,11 @@ class Launcher:
         await self.keeps.give(job, attempt, session)
         await self._attach(job, attempt, link)
         body["environment"]["way"] = await self._way(job, attempt, session, body)
+        told = await self._secrets(job)
         cursors = self.watch.cursors(attempt.id, session.name)
         began = self.clock.mono()
         with points.around("controller.launch"):
-            reply, _ = await link.call("launch", spec=body, watch=cursors)
+            reply, _ = await link.call("launch", spec=body, watch=cursors, **told)
         sent = "nothing to send"
         for _ in range(SENDS):
             if reply["state"] != "need":
@@ -65,7 +68,7 @@ class Launcher:
             how = "sent what differs: {}" if reply["have"] else "sent whole"
             async with self._sent(job, attempt, link, reply["have"]) as size:
                 sent = how.format(about_bytes(size))
-                reply, _ = await link.call("launch", spec=body, watch=cursors)
+                reply, _ = await link.call("launch", spec=body, watch=cursors, **told)
         if reply["state"] == "need":
             raise SetupFailed(
                 f"node {session.name} does not keep the code of job {job.number}", why="it was sent three times"
@@ -74,6 +77,15 @@ class Launcher:
         if "facts" in reply:
             self.watch.answered(attempt.id, session.name, reply["facts"])
         return reply
+
+    async def _secrets(self, job: Job) -> dict[str, Any]:
+        """The values, read now: they are kept nowhere else between a submission and a start, nor between attempts."""
+        if not job.task.secrets:
+            return {}
+        try:
+            return {"secrets": await asyncio.to_thread(self.secrets.values, job.task.secrets)}
+        except (NotFound, NotAllowed, UsageError) as error:
+            raise SetupFailed(error.what, why=error.why, hints=list(error.hints)) from error
 
     async def _attach(self, job: Job, attempt: Attempt, link: Link) -> None:
         """Put the files that come with the job beside its code; one that is there already is written again."""
@@ -103,10 +115,12 @@ class Launcher:
             self.watch.stage(attempt.id, Stage("sync", "done", sent, seconds=self.clock.mono() - began))
 
 
-def machine_line(job: Job, attempt: Attempt) -> Stage:
-    """The first line of progress: where the attempt goes, and how long it waited."""
+def machine_line(job: Job, attempt: Attempt, others: str = "") -> Stage:
+    """The first line of progress: where the attempt goes, why not to the `others`, and how long it waited."""
     names: dict[NodeName, int] = {}
     for placement in attempt.placements:
         names[placement.node] = names.get(placement.node, 0) + len(placement.devices)
     text = ", ".join(f"{n} ({d} device{'s' * (d > 1)})" if d else str(n) for n, d in names.items())
+    if others:
+        text = f"{text}; {others}"
     return Stage("machine", "done", text, seconds=max(0.0, attempt.placed_at - job.submitted_at))

@@ -22,6 +22,7 @@ from afield.model.ids import AttemptId, Nonce
 from afield.model.job import Job
 from afield.model.ports import Ports
 from afield.model.world import World
+from afield.plan.need import needs, passed_over, verdicts
 from afield.plan.step import step
 
 log = logging.getLogger(__name__)
@@ -153,7 +154,7 @@ class Loop:
         match action:
             case act.Launch(id) if known := self._attempt(id):
                 if not any(s.stage == "machine" for s in self._hands.watch.stages(id)):
-                    self._hands.watch.stage(id, machine_line(*known))
+                    self._hands.watch.stage(id, machine_line(*known, self._others(*known)))
                 self._hands.effects.launch(*known)
             case act.Stop(id):
                 if id not in self._stopping:
@@ -166,6 +167,13 @@ class Loop:
                 self._hands.fleet.acquire(backend, request, str(job_number))
             case act.Release(slice):
                 self._hands.fleet.release(slice)
+
+    def _others(self, job: Job, attempt: Attempt) -> str:
+        """Why the other nodes were not taken, for a job that said what it needs."""
+        if not needs(job.request):
+            return ""
+        told = verdicts(job.request, job.nodes, self._world, self._hands.ports.clock.wall())
+        return passed_over(told, attempt.nodes)
 
     def _home(self, job: Job, attempt: Attempt) -> bool:
         """Whether all that an ended attempt left on its nodes is here: only then may they forget it."""

@@ -12,15 +12,16 @@ from afield.controller.real import REAL
 from afield.store.output import Mirror
 from afield.store.place import place
 from afield.store.sqlite import SqliteStore
-from afield.transport.reap import reap
+from afield.transport import forwards, reap
 
 
 def make(state: Path, cache: Path, runtime: Path, ssh_config: str | None = None) -> Controller:
     """The controller of one store, with the backends that a person's own machine has. Raises StoreRefused.
 
-    Connections that a killed controller left are ended first.
+    Connections and forwards that a killed controller left are ended first.
     """
-    reap(runtime)
+    reap.reap(runtime)
+    forwards.reap(runtime)
     folder = place(state)
     store = SqliteStore.open(folder)
     mirror = Mirror(folder / "output")

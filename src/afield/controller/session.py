@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -16,6 +17,8 @@ from afield.model.node import Capacity, Device, Health
 from afield.model.ports import Ports
 from afield.transport.link import Link
 from afield.transport.port import Transport
+
+Host = tuple[str, int]
 
 log = logging.getLogger(__name__)
 
@@ -58,6 +61,10 @@ class Session:
         self.name = name
         self.hello: dict[str, Any] = {}
         self.facts: dict[str, Any] = {}
+        self.asked_at = 0.0
+        """When the facts were asked for, UTC seconds."""
+        self.skew_s = 0.0
+        """How far the node's clock is before ours, as far as the last probe could tell."""
         self.tools = asyncio.Lock()
         self._store = store
         self._transport = transport
@@ -133,12 +140,26 @@ class Session:
         """End what `lend` began. Raises Unreachable."""
         await self._transport().take_back(path)
 
-    async def probe(self) -> dict[str, Any]:
-        """Ask the node for its facts and record them."""
+    async def forward(self, to: str) -> str:
+        """Where a port or a socket of the node is reached on our side, while the link is open. Raises Unreachable."""
+        return await self._transport().forward(to)
+
+    async def end_forward(self, at: str, to: str) -> None:
+        """End what `forward` began. Raises Unreachable."""
+        await self._transport().end_forward(at, to)
+
+    async def probe(self, hosts: Sequence[Host] = ()) -> dict[str, Any]:
+        """Ask the node for its facts and record them; with `hosts`, package indexes, whether it reaches one."""
         link = await self.link_now()
-        self.facts, _ = await link.call("probe")
+        before = self._ports.clock.wall()
+        await self._ask(link, hosts=[list(host) for host in hosts])
+        self.skew_s = float(self.facts["time"]) - (before + self.asked_at) / 2
         await self._listener.record(self._observed())
         return self.facts
+
+    async def _ask(self, link: Link, **fields: Any) -> None:
+        self.facts, _ = await link.call("probe", **fields)
+        self.asked_at = self._ports.clock.wall()
 
     async def _keep(self) -> None:
         wait = FIRST_RETRY_S
@@ -172,7 +193,7 @@ class Session:
         assert link is not None
         self.hello = link.hello
         if not self.facts:
-            self.facts, _ = await link.call("probe")
+            await self._ask(link)
         self._up.set()
         self._tried.set()
         await self._tell(self._observed())
@@ -191,9 +212,9 @@ class Session:
     async def _probe_again(self, link: Link) -> None:
         """What strangers use and how much disk is free changes without us; recorded when it did."""
         before = capacity(self.facts)
-        self.facts, _ = await link.call("probe")
+        await self._ask(link)
         after = capacity(self.facts)
-        if after.devices != before.devices or abs(after.disk_bytes - before.disk_bytes) > before.disk_bytes / 20:
+        if differs(before, after):
             await self._tell(self._observed())
 
     async def _tidy(self, link: Link) -> None:
@@ -252,6 +273,15 @@ class Session:
         )
 
 
+def differs(before: Capacity, after: Capacity) -> bool:
+    """Whether a probe tells something new: other devices or strangers, or a twentieth of some memory or the disk."""
+    fixed = [[replace(d, taken_bytes=0) for d in found.devices] for found in (before, after)]
+    if fixed[0] != fixed[1] or abs(after.disk_bytes - before.disk_bytes) > before.disk_bytes / 20:
+        return True
+    pairs = zip(before.devices, after.devices, strict=True)
+    return any(abs(a.taken_bytes - b.taken_bytes) > b.memory_bytes / 20 for b, a in pairs)
+
+
 def capacity(facts: Mapping[str, Any]) -> Capacity:
     """A probe's answer as capacity."""
     devices = tuple(
@@ -261,6 +291,7 @@ def capacity(facts: Mapping[str, Any]) -> Capacity:
             index=int(d["index"]),
             memory_bytes=int(d["memory_bytes"] or 0),
             busy=str(d.get("busy") or ""),
+            taken_bytes=int(d.get("taken_bytes") or 0),
         )
         for d in facts.get("devices", ())
     )

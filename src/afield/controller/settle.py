@@ -150,16 +150,17 @@ def _ending(attempt: Attempt, words: Mapping[NodeName, str], known: Mapping[Node
     found = tuple(sorted((e for node in words for e in exits(known[node])), key=lambda e: e.rank))
     finals = [known[node].get("final") or _unfinished(known[node]) for node in words]
     kinds = set(words.values())
+    if "setup_failed" in kinds:
+        # Also where others never began: they were sealed for it, and it would fail again.
+        return _setup_failed(attempt, words, known)
     if "never_started" in kinds and not any(verdict.began(dict(known[node])) for node in words):
         return NeverStarted(attempt.id, _first(known, words, "never_started"))
-    if "setup_failed" in kinds:
-        return _setup_failed(attempt, words, known)
     why = _why(finals)
     torn = "never_started" in kinds and (attempt.why is None or why is Why.FAILURE)
     if "dead" in kinds or torn:
         word = "dead" if "dead" in kinds else "never_started"
         return AttemptGone(attempt.id, preempted=False, evidence=_first(known, words, word), exits=found)
-    causes = [f["cause"] for f in finals if f.get("cause") is not None]
+    causes = _in_time([f["cause"] for f in finals if f.get("cause") is not None], known)
     if not causes and why is Why.END_FIRST:
         causes = _by_themselves(known[node] for node in words)
     return AttemptExited(
@@ -177,6 +178,12 @@ def _unfinished(facts: Facts) -> Facts:
     note = facts.get("stopping")
     signalled = any((p.get("exit") or {}).get("after_signal") for p in facts.get("processes", {}).values())
     return {"by_us": True, "why": note.get("why"), "cause": note.get("cause")} if note and signalled else {}
+
+
+def _in_time(ranks: list[int], known: Mapping[NodeName, Facts]) -> list[int]:
+    """Processes that failed by themselves, the first one first, by the clocks of their nodes."""
+    ended = {int(rank): p.get("exit") for facts in known.values() for rank, p in facts.get("processes", {}).items()}
+    return sorted(ranks, key=lambda rank: ((ended.get(rank) or {}).get("at", 0.0), rank))
 
 
 def _by_themselves(folders: Iterable[Facts]) -> list[int]:
@@ -200,7 +207,8 @@ def _setup_failed(attempt: Attempt, words: Mapping[NodeName, str], known: Mappin
     stage = (known[node].get("final") or {}).get("stage") or "setup"
     ended = (known[node].get("stages", {}).get(stage) or {}).get("exit") or {}
     how = Exited(rank=0, code=ended.get("code"), signal=ended.get("signal"), evidence=evidence(ended)).how
-    return PrepareFailed(attempt.id, stage=stage, detail=f"{how} on {node}")
+    where = f"worker {attempt.nodes.index(node)} ({node})" if len(attempt.nodes) > 1 else str(node)
+    return PrepareFailed(attempt.id, stage=stage, detail=f"{how} on {where}")
 
 
 def concluded(job: Job, events: list[Event]) -> list[Event]:

@@ -47,9 +47,11 @@ def spec(store: str, job: Job, attempt: Attempt, node: NodeName, nodes: Mapping[
             "packages": list(environment.packages),
             "folder": "" if code is None else code.folder,
         },
-        "stages": _stages(job),
+        "stages": _stages(job, {**shared, **worker_variables(attempt, node, nodes)}),
         "processes": [
-            _process(job, attempt, placement, shared) for placement in attempt.placements if placement.node == node
+            _process(job, attempt, placement, {**shared, **worker_variables(attempt, node, nodes)})
+            for placement in attempt.placements
+            if placement.node == node
         ],
         "merge": task.merge,
         "end": str(task.end),
@@ -60,14 +62,25 @@ def spec(store: str, job: Job, attempt: Attempt, node: NodeName, nodes: Mapping[
     }
 
 
-def _stages(job: Job) -> list[dict[str, Any]]:
+def worker_variables(attempt: Attempt, name: NodeName, nodes: Mapping[NodeName, Node]) -> dict[str, str]:
+    """What tells a program which worker it is on; the last two are the words of an older tool."""
+    worker = str(attempt.nodes.index(name))
+    node = nodes.get(name)
+    whole = node.slice if node is not None and node.slice else str(name)
+    return {"AFIELD_NODE": str(name), "AFIELD_WORKER": worker, "TP_ASIC_NAME": whole, "TP_ASIC_WORKER": worker}
+
+
+def _stages(job: Job, shared: Mapping[str, str]) -> list[dict[str, Any]]:
+    """What runs before the programs, with the job's variables and those of all processes here; it is none of these."""
+    variables = {**dict(job.task.variables), **shared}
+    del variables["WORLD_SIZE"]
     stages = []
     for name, argv in (("setup", job.task.setup), ("preflight", job.task.preflight)):
         if argv:
             key = ""
             if name == "setup":
                 key = _setup_key(job)
-            stages.append({"name": name, "argv": list(argv), "key": key})
+            stages.append({"name": name, "argv": list(argv), "key": key, "variables": variables})
     return stages
 
 
@@ -90,8 +103,6 @@ def _process(job: Job, attempt: Attempt, placement: Placement, shared: Mapping[s
         "PROCESS_INDEX": str(placement.index),
         "RANK": str(placement.rank),
         "LOCAL_RANK": str([p.rank for p in on_node].index(placement.rank)),
-        "AFIELD_NODE": str(placement.node),
-        "AFIELD_WORKER": str(attempt.nodes.index(placement.node)),
     }
     return {
         "rank": placement.rank,

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from afield.controller import views
@@ -16,6 +17,7 @@ from afield.model.policy import Policy
 from afield.model.request import Request
 from afield.model.task import Task
 from afield.model.world import World
+from afield.plan.need import needs, table, verdicts
 from afield.plan.place import impossible
 from afield.store.port import Store
 from afield.store.writer import Writer
@@ -67,7 +69,8 @@ class Submission:
 class Intake:
     """The only place where job numbers are given."""
 
-    def __init__(self, store: Store, world: World, writer: Writer) -> None:
+    def __init__(self, store: Store, world: World, writer: Writer, clock: Callable[[], float] = time.time) -> None:
+        self._clock = clock
         self._store = store
         self._world = world
         self._writer = writer
@@ -85,7 +88,7 @@ class Intake:
             self._check_named(word)
         for shape in {(s.request, s.nodes) for s in fresh.values()}:
             if (error := impossible(*shape, self._world)) is not None:
-                raise error
+                raise table(error, verdicts(*shape, self._world, self._clock())) if needs(shape[0]) else error
         if dry_run:
             return [_as_job(s, JobNumber(0)) for s in submissions]
         numbers = known | {key: self._number() for key in fresh}

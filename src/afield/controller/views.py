@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -63,6 +63,7 @@ def job_view(job: Job, world: World, now: float, reason: Callable[[Job], str] | 
             "base_commit": code.base_commit,
         },
         "environment": str(job.task.environment.kind),
+        "secrets": list(job.task.secrets),
         "packages": list(job.task.environment.packages),
         "attempts": [attempt_view(a) for a in job.attempts],
         "silent": _silent(job, world, now),
@@ -87,6 +88,16 @@ def attempt_view(attempt: Attempt) -> View:
         "cause": attempt.cause,
         "detail": attempt.detail,
         "survivors": list(attempt.survivors),
+        "processes": [
+            {
+                "rank": p.rank,
+                "node": str(p.node),
+                "worker": attempt.nodes.index(p.node),
+                "group": p.group,
+                "index": p.index,
+            }
+            for p in attempt.placements
+        ],
     }
 
 
@@ -123,7 +134,10 @@ def _failure(attempt: Attempt) -> str:
     exited = exits.get(attempt.cause) if attempt.cause is not None else None
     if exited is None:
         return attempt.detail
-    return exited.how if len(attempt.exits) < 2 else f"process {exited.rank}: {exited.how}"
+    if len(attempt.placements) < 2:
+        return exited.how
+    where = next((f" on {p.node}" for p in attempt.placements if p.rank == exited.rank and len(attempt.nodes) > 1), "")
+    return f"process {exited.rank}{where}: {exited.how}"
 
 
 def node_view(node: Node, world: World) -> View:
@@ -148,6 +162,8 @@ def node_view(node: Node, world: World) -> View:
                 "model": d.model,
                 "index": d.index,
                 "memory_bytes": d.memory_bytes,
+                "taken_bytes": d.taken_bytes,
+                "used_bytes": None,
                 "busy": d.busy,
                 "job": holders.get(d.id),
             }
@@ -157,9 +173,17 @@ def node_view(node: Node, world: World) -> View:
         "jobs": jobs,
         "facts": dict(node.facts),
         "seen_at": iso(node.seen_at),
+        "asked_at": None,
         "silent_since": iso(node.silent_since),
         "drained": node.drained,
     }
+
+
+def with_facts(view: View, facts: Mapping[str, Any], asked_at: float) -> View:
+    """A node's view with what only its last probe says: how much memory of each device is in use, and when that was."""
+    used = {str(d["id"]): int(d["used_bytes"] or 0) for d in facts.get("devices", ())}
+    devices = [{**d, "used_bytes": used.get(d["id"])} for d in view["devices"]]
+    return {**view, "devices": devices, "asked_at": iso(asked_at or None)}
 
 
 def _health(node: Node, *, busy: bool) -> str:

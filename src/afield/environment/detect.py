@@ -34,8 +34,8 @@ class Found:
     notes: tuple[str, ...] = ()
 
 
-def detect(root: Path, folder: str, argv: Sequence[str], *, python: str = "", choice: str = AUTO) -> Found:
-    """What the command needs. `folder` is its place below `root`; `python` a version request.
+def detect(root: Path | Tree, folder: str, argv: Sequence[str], *, python: str = "", choice: str = AUTO) -> Found:
+    """What the command needs. `folder` is its place below `root`, or a tree with more folders; `python` a version.
 
     `choice` is "auto", "none" (leave the node as it is), "plain" (its own Python), "imports", or a file: `uv.lock`,
     `pyproject.toml`, a requirements file, a script with a header; looked for in `folder`, then in `root`.
@@ -43,7 +43,7 @@ def detect(root: Path, folder: str, argv: Sequence[str], *, python: str = "", ch
     """
     if python and not _REQUEST.fullmatch(python):
         raise UsageError(f"{python!r} is no Python version", hints=["--python 3.12"])
-    tree = Tree(root)
+    tree = root if isinstance(root, Tree) else Tree(root)
     near = tree.near(folder)
     if choice == EnvironmentKind.NONE:
         if python:

@@ -80,7 +80,7 @@ class _Finder:
         self._tree = tree
         self._folder = folder
         self._cache = cache_folder()
-        self._memory = Memory(str(tree.root), self._cache)
+        self._memory = Memory(str(tree.root), self._cache, tree.dirs)
         self._asked: Installed | None = None
         self._needs = Needs(python=python)
 

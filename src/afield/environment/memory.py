@@ -6,6 +6,8 @@ import hashlib
 import json
 import os
 import time
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 Found = list[tuple[str, tuple[str, ...], int, int]]
@@ -18,11 +20,13 @@ _FRESH_NS = 100_000_000
 class Memory:
     """The imports of files below `root`; `cache` is the folder where they are kept, "" for none.
 
-    A damaged or unwritable cache is as good as none.
+    `dirs` are folders elsewhere that stand at its top under these names. A damaged or unwritable cache is as good as
+    none.
     """
 
-    def __init__(self, root: str, cache: str = "") -> None:
+    def __init__(self, root: str, cache: str = "", dirs: Mapping[str, Path] | None = None) -> None:
         self._root = os.path.realpath(root)
+        self.dirs = {name: os.path.realpath(place) for name, place in (dirs or {}).items()}
         name = hashlib.sha256(os.fsencode(self._root)).hexdigest()[:16]
         self._path = os.path.join(cache, f"imports-{name}.json") if cache else ""
         self._known: dict[str, list[Any]] = load(self._path, _FORMAT)
@@ -34,9 +38,11 @@ class Memory:
 
     def of_file(self, name: str) -> Found | None:
         """The imports of a file; None when it cannot be read as Python or lies outside the workspace."""
-        path = os.path.join(self._root, name)
+        first, _, rest = name.partition("/")
+        top = self.dirs.get(first, self._root)
+        path = os.path.join(top, rest if first in self.dirs else name)
         try:
-            if not os.path.realpath(path).startswith(self._root + "/"):
+            if not os.path.realpath(path).startswith(top + "/"):
                 return None
             stat = os.stat(path)
             mark = [stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns]

@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import posixpath
 import re
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from enum import IntEnum
 from pathlib import Path
 from typing import Any
@@ -56,22 +57,30 @@ class Recipe:
 
 @dataclass(frozen=True, slots=True)
 class Tree:
-    """The files below a workspace's root, by their names in it ("" is the root itself)."""
+    """The files below a workspace's root, by their names in it ("" is the root itself).
+
+    `dirs` are other folders, which stand at its top under these names.
+    """
 
     root: Path
+    dirs: Mapping[str, Path] = field(default_factory=dict)
 
     def has(self, name: str) -> bool:
         """Whether this is a file."""
-        return (self.root / name).is_file()
+        return self._at(name).is_file()
 
     def has_folder(self, name: str) -> bool:
         """Whether this is a folder."""
-        return (self.root / name).is_dir()
+        return self._at(name).is_dir()
+
+    def _at(self, name: str) -> Path:
+        first, _, rest = name.partition("/")
+        return self.dirs[first] / rest if first in self.dirs else self.root / name
 
     def data(self, name: str) -> bytes:
         """A file's bytes. Raises UsageError when they cannot be read."""
         try:
-            return (self.root / name).read_bytes()
+            return self._at(name).read_bytes()
         except OSError as error:
             raise UsageError(f"{name} cannot be read", why=error.strerror or str(error)) from error
 

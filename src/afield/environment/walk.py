@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 import posixpath
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -75,7 +75,7 @@ def walk(root: str, folder: str, begin: Entry, memory: Memory, outside: Outside)
 
 class _Walk:
     def __init__(self, root: str, folder: str, begin: Entry, memory: Memory, outside: Outside) -> None:
-        self.shelves = Shelves(root)
+        self.shelves = Shelves(root, memory.dirs)
         self.memory = memory
         self.outside = outside
         self.begin = begin
@@ -158,17 +158,22 @@ class _Walk:
 
 
 class Shelves:
-    """The names in the workspace's folders, each folder read once."""
+    """The names in the workspace's folders, each folder read once; `dirs` stand at its top and are elsewhere."""
 
-    def __init__(self, root: str) -> None:
+    def __init__(self, root: str, dirs: Mapping[str, str]) -> None:
         self.root = os.path.realpath(root)
+        self.dirs = dirs
         self._names: dict[str, dict[str, bool]] = {}
 
     def at(self, folder: str) -> dict[str, bool]:
         """The names in a folder, each with whether it is a folder; empty for one that is not there or outside."""
         known = self._names.get(folder)
         if known is None:
-            known = self._names[folder] = self._listed(os.path.join(self.root, folder))
+            first, _, rest = folder.partition("/")
+            top = self.dirs.get(first, self.root)
+            known = self._listed(top, os.path.join(top, rest if first in self.dirs else folder))
+            self._names[folder] = known if folder else known | dict.fromkeys(self.dirs, True)
+            known = self._names[folder]
         return known
 
     def is_regular(self, folders: Iterable[str], module: str) -> bool:
@@ -220,9 +225,9 @@ class Shelves:
             if is_folder and name.isidentifier()
         )
 
-    def _listed(self, path: str) -> dict[str, bool]:
+    def _listed(self, top: str, path: str) -> dict[str, bool]:
         inside = os.path.realpath(path)
-        if inside != self.root and not inside.startswith(self.root + "/"):
+        if inside != top and not inside.startswith(top + "/"):
             return {}
         try:
             with os.scandir(inside) as entries:

@@ -7,6 +7,12 @@ from enum import StrEnum
 
 from afield.model.ids import NodeName
 
+DRIVER_SHARE = 0.05
+"""So much of a device's memory may be in use with nobody there."""
+
+SOLD_SHARE = 0.02
+"""A device may have so much less than the size that it is sold with."""
+
 
 class Health(StrEnum):
     """News about a node; never news about a job."""
@@ -23,7 +29,8 @@ class Health(StrEnum):
 class Device:
     """One exclusive accelerator. `id` is its UUID, or `model-i` where a person declared it.
 
-    `index` is its place for CUDA_VISIBLE_DEVICES; `busy` names a stranger's process that uses it.
+    `index` is its place for CUDA_VISIBLE_DEVICES; `busy` names a stranger's process that uses it. `taken_bytes` of its
+    memory are in use by nobody's job: what strangers hold, seen or not.
     """
 
     id: str
@@ -31,6 +38,17 @@ class Device:
     index: int = 0
     memory_bytes: int = 0
     busy: str = ""
+    taken_bytes: int = 0
+
+    @property
+    def room_bytes(self) -> int:
+        """Memory that a job would find here. What a driver keeps for itself counts as free: no card is sold without."""
+        taken = self.taken_bytes if self.taken_bytes > self.memory_bytes * DRIVER_SHARE else 0
+        return max(0, self.memory_bytes - taken)
+
+    def roomy(self, size: int, *, strangers: bool = True) -> bool:
+        """Whether a job finds so much memory here; a card that is sold as 80G has a little less."""
+        return (self.room_bytes if strangers else self.memory_bytes) >= size * (1 - SOLD_SHARE)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,9 @@
 """What a job needs: process groups with counts and devices, cpu, memory, disk, time limit.
 
     request = pgroup *( "," pgroup )        pgroup = [count ":"] process        process = "[" [item *("," item)] "]"
-    item    = [count ":"] name | ("cpu" | "mem" | "disk") "=" amount            blanks allowed; count >= 1
+    item    = [count ":"] name | ("cpu" | "mem" | "disk" | "gpu_mem") "=" amount        blanks allowed; count >= 1
+
+`gpu_mem` is what each device of the process has free at least; alone it means one device of any model.
 
 A device named twice in one process is summed; names are compared without case. `parse(format(r)) == r` for every
 request that has no time limit: that one is no part of the text.
@@ -10,7 +12,7 @@ request that has no time limit: that one is no part of the text.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NoReturn
 
 from afield.errors import RequestSyntaxError, UsageError
@@ -42,18 +44,23 @@ class DeviceAsk:
 
 @dataclass(frozen=True, slots=True)
 class ProcessGroup:
-    """`count` equal processes. A process never spans nodes. `cpu` is None when nothing was asked."""
+    """`count` equal processes. A process never spans nodes. `cpu` is None when nothing was asked.
+
+    `device_bytes` is the memory that each of its devices has free at least; it says nothing where there are none.
+    """
 
     count: int = 1
     devices: tuple[DeviceAsk, ...] = ()
     cpu: float | None = None
     memory_bytes: int = 0
     disk_bytes: int = 0
+    device_bytes: int = 0
 
     def __post_init__(self) -> None:
         _check(1 <= self.count <= MAX_PROCESSES, f"a count of processes is between 1 and {MAX_PROCESSES}")
         _check(self.cpu is None or self.cpu > 0, "cpu is more than 0")
         _check(self.memory_bytes >= 0 and self.disk_bytes >= 0, "memory and disk are not less than 0")
+        _check(self.device_bytes >= 0, "memory of devices is not less than 0")
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +103,22 @@ def parse_gpus(text: str) -> Request:
     return Request((ProcessGroup(devices=tuple(DeviceAsk(m, n) for m, n in parse_devices(text))),))
 
 
+def parse_need(text: str, base: Request | None = None) -> Request:
+    """One process from what it needs, as `gpu_mem=1.5G,disk=3G`, with the devices of `base` where they were given.
+
+    Raises RequestSyntaxError for what is no item, UsageError for devices that are named twice.
+    """
+    found = parse(f"[{text}]")
+    if found.processes != 1 or len(found.groups) != 1:
+        raise UsageError(f"need is about one process, not {text!r}", hints=["--need gpu_mem=1.5G,disk=3G"])
+    if base is None:
+        return found
+    (group,), (asked,) = found.groups, base.groups
+    if group.devices not in ((), (DeviceAsk(ANY_MODEL),)):
+        raise UsageError("need and gpus both name devices", hints=["name them in one of the two"])
+    return Request((replace(group, devices=asked.devices),))
+
+
 def parse_devices(text: str) -> tuple[tuple[str, int], ...]:
     """Models and counts from `2:gtx1070,gtx1060`. Raises RequestSyntaxError."""
     reader = _Reader(text)
@@ -117,6 +140,8 @@ def format(request: Request) -> str:
 def format_group(group: ProcessGroup) -> str:
     """The canonical text of one process group."""
     items = [format_device(ask) for ask in group.devices]
+    if group.device_bytes and group.devices:
+        items.append(f"gpu_mem={format_bytes(group.device_bytes)}")
     if group.cpu is not None:
         items.append(f"cpu={format_cpu(group.cpu)}")
     if group.memory_bytes:
@@ -136,7 +161,7 @@ _BLANKS = re.compile(r"\s*")
 _DIGITS = re.compile(r"[0-9]+")
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_.-]*")
 _AMOUNT = re.compile(r"[^\s,\[\]=:]*")
-_KEYS = ("cpu", "mem", "disk")
+_KEYS = ("cpu", "mem", "disk", "gpu_mem")
 
 
 class _Reader:
@@ -191,12 +216,15 @@ def _group(reader: _Reader) -> ProcessGroup:
             _item(reader, asks, amounts)
         if not reader.take("]"):
             reader.fail('expected "," or "]"')
+    if "gpu_mem" in amounts and not asks:
+        asks[ANY_MODEL] = 1
     return ProcessGroup(
         count=count or 1,
         devices=tuple(DeviceAsk(model, n) for model, n in asks.items()),
         cpu=amounts.get("cpu"),
         memory_bytes=int(amounts.get("mem", 0)),
         disk_bytes=int(amounts.get("disk", 0)),
+        device_bytes=int(amounts.get("gpu_mem", 0)),
     )
 
 
@@ -242,7 +270,7 @@ def _device(reader: _Reader, asks: dict[str, int]) -> None:
     start = reader.at
     name = reader.word(_NAME).lower()
     if not name:
-        reader.fail("expected a device model, cpu=, mem= or disk=")
+        reader.fail("expected a device model, cpu=, mem=, disk= or gpu_mem=")
     if name in _KEYS:
         hint = f"{name}={count or _EXAMPLES[name]}" if name == "cpu" else f"{name}={_EXAMPLES[name]}"
         reader.fail(f"{name} is no device", at=start, hints=[f"write {hint}"])
@@ -262,7 +290,7 @@ def _amount(reader: _Reader, key: str) -> float:
         reader.fail(f"{key}={text}: {what}", at=start, hints=error.hints)
 
 
-_EXAMPLES = {"cpu": "4", "mem": "16G", "disk": "50G"}
+_EXAMPLES = {"cpu": "4", "mem": "16G", "disk": "50G", "gpu_mem": "40G"}
 _DEVICE_WORDS = ("gpu", "gpus", "device", "devices", "accelerator", "accelerators")
 
 
@@ -270,7 +298,9 @@ def _near(key: str) -> list[str]:
     """What a wrong key was probably meant to be."""
     if key in _DEVICE_WORDS:
         return [f"devices are written as a count and a model: 2:{ANY_MODEL}"]
+    if key in ("vram", "gpu-mem", "gpumem", "gpu_memory", "device_mem"):
+        return ["did you mean gpu_mem=?"]
     by_letter = {"c": "cpu", "m": "mem", "r": "mem", "d": "disk", "s": "disk"}
     if key[0] in by_letter:
         return [f"did you mean {by_letter[key[0]]}=?"]
-    return ["there are cpu=, mem= and disk="]
+    return ["there are cpu=, mem=, disk= and gpu_mem="]

@@ -91,3 +91,5 @@ class Task:
     end: End = End.ALL
     grace_s: float = 10.0
     attached: tuple[Attached, ...] = ()
+    secrets: tuple[str, ...] = ()
+    """Names only: the values are looked up at each launch and stand in no record."""

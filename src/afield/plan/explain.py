@@ -14,6 +14,7 @@ from afield.model.request import format as format_request
 from afield.model.world import World
 from afield.plan.fit import fit, shape
 from afield.plan.free import Offer, Room, Slot, allowed, node_devices, usable
+from afield.plan.need import needs, table, verdicts
 from afield.plan.order import Line, Share, equal, line
 from afield.plan.place import Misfit, place
 from afield.plan.possible import SHOWN, has, impossible, parts
@@ -81,6 +82,8 @@ class Explainer:
         error = impossible(job.request, job.nodes, self.world)
         if error is None:
             return None
+        if needs(job.request):
+            error = table(error, verdicts(job.request, job.nodes, self.world, self.now))
         return Explanation(
             f"nothing fits: {error.what}",
             binds=(format_request(job.request),),

@@ -85,7 +85,7 @@ def spread(groups: Sequence[ProcessGroup], offers: Sequence[Offer]) -> Answer:
 
 def _hardness(group: ProcessGroup) -> tuple[float, ...]:
     devices = sum(ask.count for ask in group.devices)
-    return devices, group.cpu or 0.0, group.memory_bytes, group.disk_bytes
+    return group.device_bytes, devices, group.cpu or 0.0, group.memory_bytes, group.disk_bytes
 
 
 class _Filler:
@@ -111,13 +111,23 @@ class _Filler:
         return offer.room_for(self.groups[i], Amounts(), want)
 
     def tightness(self, offer: Offer, counts: Counts) -> tuple[float | str, ...]:
-        """What stays idle on the node: devices, cores, memory, disk; the less the better."""
+        """What stays idle on the node: memory of devices where some was asked for, devices, cores, memory, disk.
+
+        The less the better; of the last three what was asked for comes before what was not.
+        """
         load = Amounts()
+        spare = 0
         for group, count in zip(self.groups, counts, strict=True):
             if count:
                 add(load, group, count)
-        cpu = offer.cpu - load.cpu - load.soft
-        return offer.free - load.total, cpu, offer.memory - load.memory, offer.disk - load.disk, offer.slot.name
+                spare += offer.idle_bytes(group, count)
+        left = [
+            (not load.cpu, offer.cpu - load.cpu - load.soft),
+            (not load.memory, offer.memory - load.memory),
+            (not load.disk, offer.disk - load.disk),
+        ]
+        left.sort(key=lambda pair: pair[0])
+        return spare, offer.free - load.total, *(amount for _, amount in left), offer.slot.name
 
 
 def _greedy(filler: _Filler, want: Counts, takes: Spread) -> Spread | None:

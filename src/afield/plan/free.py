@@ -66,10 +66,23 @@ class Amounts:
 class Slot:
     """One node's room, free devices first."""
 
-    __slots__ = ("_offer", "cpu", "devices", "disk", "holders", "keeper", "kept", "memory", "node", "total_cpu")
+    __slots__ = (
+        "_offer",
+        "cpu",
+        "devices",
+        "disk",
+        "holders",
+        "keeper",
+        "kept",
+        "memory",
+        "node",
+        "strangers",
+        "total_cpu",
+    )
 
     def __init__(self, node: Node, *, strangers: bool = True) -> None:
         self.node = node
+        self.strangers = strangers
         self.devices: dict[str, list[Device]] = {}
         for device in node_devices(node):
             if not (strangers and device.busy):
@@ -109,6 +122,14 @@ class Slot:
         kept.cpu = max(kept.cpu, amounts.cpu + amounts.soft)
         kept.memory = max(kept.memory, amounts.memory)
         kept.disk = max(kept.disk, amounts.disk)
+
+    def room_bytes(self, device: Device) -> int:
+        """The memory that a device has for us: that of one whose memory nobody knows is none."""
+        return device.room_bytes if self.strangers else device.memory_bytes
+
+    def is_roomy(self, device: Device, size: int) -> bool:
+        """Whether a device has so much memory for us."""
+        return device.roomy(size, strangers=self.strangers)
 
     def offer(self) -> Offer:
         """What the next in line may take here."""
@@ -167,12 +188,40 @@ class Offer:
                 most = min(most, (self.models.get(ask.model, 0) - load.models.get(ask.model, 0)) // ask.count)
         if count:
             most = min(most, (self.total - load.total) // count)
+        if group.device_bytes and count:
+            most = min(most, self._by_device(group, load))
         most = min(most, self._by_cpu(group, load, most))
         if group.memory_bytes:
             most = min(most, (self.memory - load.memory) // group.memory_bytes)
         if group.disk_bytes:
             most = min(most, (self.disk - load.disk) // group.disk_bytes)
         return max(0, most)
+
+    def _by_device(self, group: ProcessGroup, load: Amounts) -> int:
+        """By the memory of devices. What others of the job take on this node counts as if it were among the roomy."""
+        roomy = {model: self.roomy(model, group.device_bytes) for model in self.models}
+        most = (sum(roomy.values()) - load.total) // sum(ask.count for ask in group.devices)
+        for ask in group.devices:
+            if ask.model != ANY_MODEL:
+                most = min(most, (roomy.get(ask.model, 0) - load.models.get(ask.model, 0)) // ask.count)
+        return most
+
+    def roomy(self, model: str, size: int) -> int:
+        """How many devices of a model have so much memory for us, reserved ones not counted."""
+        slot = self.slot
+        return min(self.models[model], sum(slot.is_roomy(d, size) for d in slot.devices[model]))
+
+    def idle_bytes(self, group: ProcessGroup, count: int) -> int:
+        """Device memory that stays unused where so many processes of a group, which asks for some, are here."""
+        if not group.device_bytes:
+            return 0
+        spare = []
+        for ask in group.devices:
+            models = list(self.models) if ask.model == ANY_MODEL else [ask.model]
+            roomy = [d for m in models for d in self.slot.devices[m] if self.slot.is_roomy(d, group.device_bytes)]
+            rooms = sorted(self.slot.room_bytes(d) for d in roomy)
+            spare += [max(0, r - group.device_bytes) for r in rooms][: ask.count * count]
+        return sum(spare)
 
     def _by_cpu(self, group: ProcessGroup, load: Amounts, limit: int) -> int:
         if group.cpu is None and not self.crowded:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from afield.model.attempt import Placement
@@ -77,23 +78,34 @@ def _with_devices(groups: Groups, mine: list[Placement], offer: Offer) -> list[P
     """The placements of one node with devices: named models first, so that "any" takes what nobody named."""
     if not any(groups[p.group].devices for p in mine):
         return mine
-    left = {model: offer.slot.devices[model][:count] for model, count in offer.models.items()}
-    given: dict[int, list[Device]] = {}
-    for p in mine:
-        given[p.rank] = []
-        for ask in groups[p.group].devices:
-            if ask.model != ANY_MODEL:
-                given[p.rank] += left[ask.model][: ask.count]
-                left[ask.model] = left[ask.model][ask.count :]
-    for p in mine:
-        for ask in groups[p.group].devices:
-            if ask.model == ANY_MODEL:
-                given[p.rank] += _any(left, ask.count)
+    room = offer.slot.room_bytes
+    found = offer.slot.devices
+    if any(groups[p.group].device_bytes for p in mine):
+        found = {model: sorted(devices, key=room, reverse=True) for model, devices in found.items()}
+    left = {model: found[model][:count] for model, count in offer.models.items()}
+    given: dict[int, list[Device]] = {p.rank: [] for p in mine}
+    for anyhow in (False, True):
+        for p in sorted(mine, key=lambda p: -groups[p.group].device_bytes):
+            size = groups[p.group].device_bytes
+            for ask in groups[p.group].devices:
+                if (ask.model == ANY_MODEL) is anyhow:
+                    models = list(left) if anyhow else [ask.model]
+                    fitting = {m: [d for d in left[m] if not size or offer.slot.is_roomy(d, size)] for m in models}
+                    if size:
+                        fitting = {m: sorted(roomy, key=room) for m, roomy in fitting.items()}
+                    taken = _any(fitting, ask.count, room if size else None)
+                    given[p.rank] += taken
+                    left = {m: [d for d in devices if d not in taken] for m, devices in left.items()}
     return [replace(p, devices=tuple(d.id for d in sorted(given[p.rank], key=_by_index))) for p in mine]
 
 
-def _any(left: dict[str, list[Device]], count: int) -> list[Device]:
-    """So many devices of any model, from the model with the fewest left that is enough, else from several."""
+def _any(left: dict[str, list[Device]], count: int, room: Callable[[Device], int] | None = None) -> list[Device]:
+    """So many devices of any model, from the model with the fewest left that is enough, else from several.
+
+    Where `room` tells their memory, those with the least are taken, whichever model they are.
+    """
+    if room is not None:
+        return sorted((d for found in left.values() for d in found), key=room)[:count]
     taken: list[Device] = []
     while len(taken) < count:
         need = count - len(taken)

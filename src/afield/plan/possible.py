@@ -68,6 +68,10 @@ def parts(group: ProcessGroup) -> list[tuple[ProcessGroup, str]]:
     if len(group.devices) > 1:
         total = sum(ask.count for ask in group.devices)
         found.append((ProcessGroup(devices=(DeviceAsk(ANY_MODEL, total),)), f"{total} devices"))
+    if group.device_bytes and group.devices:
+        with_memory = ProcessGroup(devices=group.devices, device_bytes=group.device_bytes)
+        size = about_bytes(group.device_bytes)
+        found.append((with_memory, f"{' and '.join(_devices(a) for a in group.devices)} with {size} free"))
     if group.cpu is not None:
         found.append((ProcessGroup(cpu=group.cpu), f"{format_cpu(group.cpu)} cores"))
     if group.memory_bytes:
@@ -88,8 +92,8 @@ def _any(part: str) -> str:
 
 def has(node: Node) -> str:
     """What a node has, in words."""
-    models = [d.model for d in node_devices(node)]
-    words = [f"{models.count(m)} {m}" for m in dict.fromkeys(models)] or ["no devices"]
+    kinds = [d.model + (f" with {about_bytes(d.memory_bytes)}" if d.memory_bytes else "") for d in node_devices(node)]
+    words = [f"{kinds.count(k)} {k}" for k in dict.fromkeys(kinds)] or ["no devices"]
     words.append(f"{format_cpu(node.capacity.cpu)} cores")
     words.append(f"{about_bytes(node.capacity.memory_bytes)} memory")
     words.append(f"{about_bytes(node.capacity.disk_bytes)} free disk")

@@ -34,6 +34,7 @@ class Case:
         self.mark = folder.mark(spec, attempt)
         self.kin = _nobody
         self.proof = False
+        self.secrets = {}
 
     def label(self, name):
         """The kill-point label of one step."""

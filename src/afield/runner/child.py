@@ -153,7 +153,9 @@ def detach(keep):
 def _start(head, data, out, err):
     # The shell only sets umask and folder: its text is fixed, what the user said are its arguments.
     umask = os.environ.get("AFIELD_UMASK", "022")
-    argv = ["/bin/sh", "-c", _CHANGE, "sh", umask, os.path.expanduser("~/" + (head.get("cwd") or ""))] + head["argv"]
+    argv = ["/bin/sh", "-c", _CHANGE, "sh", umask, os.path.join(os.path.expanduser("~"), head.get("cwd") or "")] + head[
+        "argv"
+    ]
     stdin = _stdin(data)
     places = [(os.POSIX_SPAWN_DUP2, stdin, 0), (os.POSIX_SPAWN_DUP2, out, 1), (os.POSIX_SPAWN_DUP2, err, 2)]
     words = [os.fsencode(word) for word in argv]

@@ -83,7 +83,9 @@ def ready(paths, head):
 
 
 def _matches(path, patterns):
-    """Whether a pattern fits; one without a slash fits at any depth."""
+    """Whether a pattern fits; one without a slash fits at any depth. Jupyter's own copies of notebooks are nobody's."""
+    if ".ipynb_checkpoints" in path.split("/")[:-1]:
+        return False
     name = path.rpartition("/")[2]
     return not patterns or any(fnmatch.fnmatchcase(path if "/" in p else name, p) for p in patterns)
 

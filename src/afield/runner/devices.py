@@ -77,6 +77,7 @@ def _device(fields):
         "model": model(fields[2]),
         "memory_bytes": _mib(fields[3]),
         "used_bytes": _mib(fields[4]),
+        "taken_bytes": _mib(fields[4]),
         "busy": "",
     }
 
@@ -85,7 +86,7 @@ def _partition(device, profile, uuid):
     size = profile.rpartition(".")[2]
     gigabytes = int(size[:-2]) if size.endswith("gb") and size[:-2].isdigit() else 0
     name = "%s-%s" % (device["model"], profile)
-    return dict(device, id=uuid, model=name, memory_bytes=gigabytes * 1024 * MIB, used_bytes=0)
+    return dict(device, id=uuid, model=name, memory_bytes=gigabytes * 1024 * MIB, used_bytes=0, taken_bytes=0)
 
 
 def _mib(text):
@@ -99,6 +100,9 @@ def _mark_busy(devices, apps, owner):
         if len(fields) < 3 or fields[0] not in by_id or not fields[1].isdigit():
             continue
         user = owner(int(fields[1]))
+        if not user:
+            # Which part of it is ours nobody says; and while a job of ours is here no other is.
+            by_id[fields[0]]["taken_bytes"] = 0
         if user and not by_id[fields[0]]["busy"]:
             name = fields[2].rpartition("/")[2]
             by_id[fields[0]]["busy"] = " ".join(filter(None, (user, fields[1], "" if name.startswith("[") else name)))

@@ -47,6 +47,10 @@ class Client:
             self._connection = _connected(self._paths, self._digest)
         raise AssertionError("the last turn returns or raises")
 
+    def once(self, head):
+        """The reply of the keeper that runs now; no other is started. Raises KeeperLost."""
+        return self._ask(head)
+
     def _ask(self, head):
         self._numbers += 1
         decoder = wire.Decoder()
@@ -78,7 +82,7 @@ def connect(paths, digest):
 
 
 def _connected(paths, digest):
-    found = _try(paths, digest)
+    found = tried(paths, digest)
     if found is not None:
         return found
     make(paths.runs)
@@ -86,7 +90,7 @@ def _connected(paths, digest):
     deadline = time.monotonic() + START_S
     pause = 0.002
     while time.monotonic() < deadline:
-        found = _try(paths, digest)
+        found = tried(paths, digest)
         if found is not None:
             return found
         time.sleep(pause)
@@ -94,7 +98,8 @@ def _connected(paths, digest):
     raise KeeperLost("no keeper came up within %d s" % START_S)
 
 
-def _try(paths, digest):
+def tried(paths, digest):
+    """A connection to the keeper that runs now; None when there is none."""
     connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
         at(paths.keeper_sock(digest), connection.connect)

@@ -10,6 +10,7 @@ import urllib.parse
 import urllib.request
 
 from .landing import LandingError
+from .points import around
 
 TRIES = 5
 PIECE = 1024 * 1024
@@ -115,7 +116,8 @@ class Download:
         if self._wanted and found != self._wanted:
             os.unlink(self._part)
             raise LandingError("damaged", "%s has another SHA-256" % self._url, "it is %s" % found)
-        os.replace(self._part, self._path)
+        with around("data.fetch"):
+            os.replace(self._part, self._path)
         self._finish(found, there=False)
 
     def _finish(self, sha256, there):

@@ -87,10 +87,11 @@ def ask(paths, spec, hosts):
     """
     if not needed(paths, spec):
         return {"needed": False, "own": False, "reach": False}
-    return {"needed": True, "own": _own_index(), "reach": any(_reached(host, int(port)) for host, port in hosts)}
+    return {"needed": True, "own": own_index(), "reach": any(reached(host, int(port)) for host, port in hosts)}
 
 
-def _own_index():
+def own_index():
+    """Whether this account has settings of its own for where packages come from."""
     names = ("UV_DEFAULT_INDEX", "UV_INDEX", "UV_FIND_LINKS", "UV_OFFLINE", "UV_NO_INDEX")
     if any(k in names or k.lower() in ("https_proxy", "all_proxy") for k in os.environ):
         return True
@@ -106,11 +107,12 @@ def _own_index():
     return False
 
 
-def _reached(host, port):
+def reached(host, port, within_s=REACH_S):
+    """Whether somebody takes connections there."""
     import socket  # few nodes are asked, and once each
 
     try:
-        socket.create_connection((host, port), REACH_S).close()
+        socket.create_connection((host, port), within_s).close()
     except OSError:
         return False
     return True

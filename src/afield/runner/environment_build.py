@@ -161,19 +161,26 @@ def steps(job, uv):
             word for name in _local_packages(os.path.join(root, files[0])) for word in ("--no-install-package", name)
         ]
         argv = [uv, "sync", "--frozen", "--no-install-project", "--compile-bytecode"] + apart + pick
-        return [(argv, home, {"UV_PROJECT_ENVIRONMENT": place})]
+        return [(argv, home, {"UV_PROJECT_ENVIRONMENT": place})] + _added(job, uv, home)
     found = [([uv, "venv", "--quiet"] + pick + [place], home, {})]
     if job["kind"] == "script":
         frozen = ["--frozen"] if len(files) > 1 else []
         argv = [uv, "sync", "--active", "--compile-bytecode", "--script", os.path.join(root, files[0])] + frozen + pick
         found.append((argv, home, {"VIRTUAL_ENV": place}))
-    elif job["packages"] or files:
-        argv = [uv, "pip", "install", "--no-editable", "--compile-bytecode", "--python", place + "/bin/python"]
-        if job["packages"]:
-            found.append((argv + ["--"] + job["packages"], root, {}))
-        else:
-            found.append((argv + ["-r", os.path.join(root, files[0])], home, {}))
-    return found
+    elif files and job["kind"] != "imports":
+        more = ["--"] + job["packages"] if job["packages"] else []
+        return found + [(_install(job, uv) + ["-r", os.path.join(root, files[0])] + more, home, {})]
+    return found + _added(job, uv, root if job["kind"] == "imports" else home)
+
+
+def _added(job, uv, folder):
+    """The installation of the packages that no file has, where there are any."""
+    return [(_install(job, uv) + ["--"] + job["packages"], folder, {})] if job["packages"] else []
+
+
+def _install(job, uv):
+    python = job["folder"] + "/bin/python"
+    return [uv, "pip", "install", "--no-editable", "--compile-bytecode", "--python", python]
 
 
 def _local_packages(lock):

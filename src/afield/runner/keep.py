@@ -4,6 +4,7 @@ import os
 import shutil
 
 from . import files, folder
+from .points import around
 
 PART = ".keep.part"
 
@@ -30,7 +31,8 @@ def take(paths, head):
     elif not head["arrived"]:
         return {"state": "missing", "part": part}
     if os.path.isdir(part):
-        os.rename(part, keep)
+        with around("keep.take"):
+            os.rename(part, keep)
     return {"state": "taken"}
 
 

@@ -135,7 +135,7 @@ class Keeper:
             if do in ("start", "poke"):
                 folder.split(attempt)
             if do == "start":
-                reply = yield from self._start(client, number, attempt)
+                reply = yield from self._start(client, number, attempt, head.get("secrets"))
             elif do == "poke":
                 reply = {"state": (yield from self._poke(attempt))}
             elif do in ("ping", "leave"):
@@ -151,7 +151,7 @@ class Keeper:
 
     # ---- verbs -------------------------------------------------------------------------------------------------------
 
-    def _start(self, client, number, attempt):
+    def _start(self, client, number, attempt, secrets):
         """The reply, or None when the shepherd's word will be it."""
         for pid, (other, _) in self.flock.items():
             if other == attempt and pid in self.asking:
@@ -161,7 +161,7 @@ class Keeper:
                 return {"state": "already", "pid": pid}
         if attempt in self.tasks:
             return {"state": "already", "pid": self.me["pid"]}
-        born = yield Spawn("shepherd", (self.paths, attempt), label="keeper.fork")
+        born = yield Spawn("shepherd", (self.paths, attempt, secrets), label="keeper.fork")
         self.flock[born["pid"]] = (attempt, born["start"])
         self.asking[born["pid"]] = [(client, number)]
         return None

@@ -7,6 +7,7 @@ import os
 import stat
 
 from . import blocks
+from .points import around
 
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
@@ -34,10 +35,15 @@ class Landing:
         self._sum = None
 
     def take(self, head, data):
-        """One item: `file`, `data`, `sum`, `link` or `dir`."""
-        {"file": self._begin, "data": self._write, "sum": self._finish, "link": self._link, "dir": self._mark}[
-            head["on"]
-        ](head, data)
+        """One item: `file`, `data`, `sum`, `link`, `dir` or `remove`."""
+        {
+            "file": self._begin,
+            "data": self._write,
+            "sum": self._finish,
+            "link": self._link,
+            "dir": self._mark,
+            "remove": self._remove,
+        }[head["on"]](head, data)
 
     def close(self):
         """Let go of what is open; an unfinished file stays for the next try."""
@@ -81,7 +87,8 @@ class Landing:
         os.fchmod(self._file, asked["mode"] & 0o777)
         os.utime(self._file, ns=(asked["mtime_ns"], asked["mtime_ns"]))
         self._refuse_folder()
-        os.rename(self._part, self._name, src_dir_fd=self._folder, dst_dir_fd=self._folder)
+        with around("data.file"):
+            os.rename(self._part, self._name, src_dir_fd=self._folder, dst_dir_fd=self._folder)
         self.close()
 
     def _refuse_folder(self):
@@ -95,10 +102,11 @@ class Landing:
         self._folder = _descend(self._base, parts[:-1])
         self._name, self._head = parts[-1], head
         self._refuse_folder()
-        made = b".%s.%d%s" % (self._name[:200], os.getpid(), blocks.PART)
+        made = blocks.part_name(self._name, 0, 0)  # the next try finds what a kill left
         _unlink(made, self._folder)
         os.symlink(os.fsencode(head["target"]), made, dir_fd=self._folder)
-        os.rename(made, self._name, src_dir_fd=self._folder, dst_dir_fd=self._folder)
+        with around("data.link"):
+            os.rename(made, self._name, src_dir_fd=self._folder, dst_dir_fd=self._folder)
         self.close()
 
     def _mark(self, head, _):
@@ -110,6 +118,24 @@ class Landing:
             os.utime(self._folder, ns=(head["mtime_ns"], head["mtime_ns"]))
         self.close()
 
+    def _remove(self, head, _):
+        """A file or a link goes, and the folders that it leaves empty; a folder of that name stays."""
+        self.close()
+        parts = _parts(head["path"])
+        while parts:
+            try:
+                self._folder = _descend(self._base, parts[:-1], make=False)
+                if len(parts) == head["path"].count("/") + 1:
+                    os.unlink(parts[-1], dir_fd=self._folder)
+                else:
+                    os.rmdir(parts[-1], dir_fd=self._folder)
+            except (OSError, LandingError) as error:
+                if not isinstance(error, FileNotFoundError):
+                    break
+            finally:
+                self.close()
+            parts = parts[:-1]
+
 
 def _parts(path):
     parts = os.fsencode(path).split(b"/")
@@ -118,7 +144,7 @@ def _parts(path):
     return parts
 
 
-def _descend(base, parts):
+def _descend(base, parts, make=True):
     """A descriptor of a folder below the base, made where it is missing; no link is followed below it."""
     folder = os.open(base, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     for part in parts:
@@ -126,6 +152,8 @@ def _descend(base, parts):
             try:
                 below = os.open(part, _FOLDER, dir_fd=folder)
             except FileNotFoundError:
+                if not make:
+                    raise
                 os.mkdir(part, 0o777, dir_fd=folder)
                 below = os.open(part, _FOLDER, dir_fd=folder)
             except OSError as error:

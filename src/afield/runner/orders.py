@@ -24,10 +24,11 @@ def name(spec):
     return attempt
 
 
-def launch(paths, spec, stage, ask):
+def launch(paths, spec, stage, ask, secrets=None):
     """Brings an attempt to its start: {"state", "reason", "have"}; the state is launched, already, sealed or need.
 
-    An orphan, whose watchers were killed, gets a watcher again.
+    An orphan, whose watchers were killed, gets a watcher again. `secrets`, values by name, go to the shepherd's memory
+    and are written nowhere.
     """
     attempt = name(spec)
     known = yield from folder.read_spec(paths, attempt)
@@ -48,7 +49,7 @@ def launch(paths, spec, stage, ask):
         if need is not None:
             return _state("need", have=need["need"])
     yield from folder.write_spec(paths, attempt, spec)
-    reply = yield from _asked(ask, "start", attempt)
+    reply = yield from _asked(ask, "start", attempt, **({"secrets": secrets} if secrets else {}))
     if reply["state"] == "sealed":
         return _state("sealed", reply["reason"])
     return _state("launched" if reply["state"] == "started" else "already", reply["state"])
@@ -69,8 +70,8 @@ def stop(paths, head, ask):
     return (yield from folder.facts(paths, attempt))
 
 
-def _asked(ask, do, attempt):
-    reply = yield from ask({"do": do, "attempt": attempt})
+def _asked(ask, do, attempt, **more):
+    reply = yield from ask(dict(more, do=do, attempt=attempt))
     if "error" in reply:
         error = reply["error"]
         raise Refusal(error.get("code", "keeper"), error.get("what", ""), error.get("why", ""))

@@ -6,16 +6,21 @@ import time
 from . import devices, environment
 
 PATIENCE_S = 20
+REACH_S = 2.0
 
 
-def probe(paths):
-    """All facts of the node. Numbers are bytes, `time` is UTC seconds, `devices_error` says what hides devices."""
+def probe(paths, hosts=()):
+    """All facts of the node. Numbers are bytes, `time` is UTC seconds, `devices_error` says what hides devices.
+
+    With `hosts`, (name, port) pairs of package indexes, `internet` says whether one of them answers.
+    """
+    asking = Asking(hosts) if hosts else None
     memory = meminfo(_text("/proc/meminfo"))
     limit = _cgroup_limit("memory.max")
     total = min(memory.get("MemTotal", 0), limit) if limit else memory.get("MemTotal", 0)
     disk = os.statvfs(paths.root)
     found, trouble = gpus(paths.store)
-    return {
+    known = {
         "cpu": cpus(),
         "memory_bytes": total,
         "memory_free_bytes": min(memory.get("MemAvailable", 0), total),
@@ -32,6 +37,32 @@ def probe(paths):
         "time": time.time(),
         "linger": os.path.exists("/var/lib/systemd/linger/" + user_name(os.getuid())),
     }
+    if asking is not None:
+        known["internet"] = asking.answer()
+    return known
+
+
+class Asking:
+    """Looks for a package index while other facts are gathered. A resolver that hangs is left behind."""
+
+    def __init__(self, hosts):
+        import threading
+
+        self._found = []
+        self._hosts = hosts
+        self._until = time.monotonic() + REACH_S
+        self._thread = threading.Thread(target=self._ask, daemon=True)
+        self._thread.start()
+
+    def _ask(self):
+        self._found.append(any(environment.reached(host, int(port), REACH_S) for host, port in self._hosts))
+
+    def answer(self):
+        """ "yes", "no", or "own" where the account has a proxy or an index of its own, which builds use instead."""
+        if environment.own_index():
+            return "own"
+        self._thread.join(max(0.0, self._until - time.monotonic()))
+        return "yes" if self._found == [True] else "no"
 
 
 def meminfo(text):

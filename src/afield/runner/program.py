@@ -54,15 +54,24 @@ class Kitchen:
         inside = (self.case.spec.get("code") or {}).get("cwd") or ""
         return self._places["SRC_DIR"] + ("/" + inside if inside and inside != "." else "")
 
-    def shared(self, extra):
-        """The variables of a stage: all devices of the attempt on this node, nothing of one process or of a gang."""
-        devices = [str(d) for process in self.case.spec["processes"] for d in process.get("devices") or ()]
-        return self._laid({}, dict(self._visible(devices), **extra))
+    def building(self, extra):
+        """The variables of a build: nothing of the job's own and no secrets, since packages run what they like."""
+        return self._laid({}, dict(self._visible(self._devices()), **extra))
+
+    def shared(self, extra, own=None):
+        """The variables of a stage: all devices of the attempt on this node, nothing of one process or of a gang.
+
+        `own` are the job's, which give way to `extra`.
+        """
+        return self._laid(dict(own or {}, **self.case.secrets), dict(self._visible(self._devices()), **extra))
+
+    def _devices(self):
+        return [str(d) for process in self.case.spec["processes"] for d in process.get("devices") or ()]
 
     def variables(self, process, gang):
         """The variables of one process; `gang` are those that all members got together."""
         fixed = dict(gang, **self._visible([str(device) for device in process.get("devices") or ()]))
-        return self._laid(dict(process.get("variables") or {}), fixed)
+        return self._laid(dict(process.get("variables") or {}, **self.case.secrets), fixed)
 
     def _visible(self, devices):
         return {"CUDA_VISIBLE_DEVICES": ",".join(devices)} if devices or self._gpus else {}

@@ -16,8 +16,11 @@ TRACE = "it was started here before"
 STARTED, HELD, REFUSED = "started", "held", "refused "
 
 
-def shepherd(paths, attempt):
-    """The whole life of a shepherd. It tells its keeper "started", "held" (by another one) or "refused REASON"."""
+def shepherd(paths, attempt, secrets=None):
+    """The whole life of a shepherd. It tells its keeper "started", "held" (by another one) or "refused REASON".
+
+    `secrets`, values by name, reach the environment of what it starts and no file.
+    """
     me = yield Self()
     run = paths.run(attempt)
     lock = yield Lock(run + "/" + folder.LOCK, label="shepherd.lock")
@@ -25,7 +28,7 @@ def shepherd(paths, attempt):
         yield Tell(HELD, label="shepherd.told")
         return
     try:
-        reason = yield from _live(paths, attempt, me)
+        reason = yield from _live(paths, attempt, me, secrets)
     except Exception:  # a bug of ours must leave a trace; the keeper goes on with the attempt
         yield Put(run + "/" + folder.TROUBLE, traceback.format_exc().encode("utf-8", "replace"))
         raise
@@ -34,7 +37,7 @@ def shepherd(paths, attempt):
         yield Tell(HELD if reason == TRACE else REFUSED + reason, label="shepherd.told")
 
 
-def _live(paths, attempt, me):
+def _live(paths, attempt, me, secrets):
     """Why it was refused, or "" when it was cared for to its end."""
     run = paths.run(attempt)
     _, _, boot = yield Now()
@@ -50,6 +53,7 @@ def _live(paths, attempt, me):
         return reason
     yield Tell(STARTED, label="shepherd.told")
     case = Case(paths, attempt, spec, "shepherd", me)
+    case.secrets = secrets or {}
     case.proof = yield Subreaper()
     case.kin = functools.partial(_children, me["pid"])
     yield from _care(case, devices)

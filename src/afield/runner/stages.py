@@ -12,11 +12,11 @@ def run_all(case, kitchen):
     """Runs every stage that has not been done. Raises Over when one fails or the attempt is stopped, or OSError."""
     environment = yield from kitchen.look()
     if environment["needed"]:
-        yield from _run(case, "environment", environment["argv"], kitchen.shared(environment["extra"]), kitchen.cwd)
+        yield from _run(case, "environment", environment["argv"], kitchen.building(environment["extra"]), kitchen.cwd)
         yield from kitchen.look()
     for step in case.spec.get("stages") or ():
         key = step.get("key") if step["name"] == "setup" else ""
-        env = kitchen.shared(step.get("variables") or {})
+        env = kitchen.shared({}, step.get("variables") or {})
         argv = [str(word) for word in step["argv"]]
         if key:
             yield from _once(case, key, (step["name"], argv, env, kitchen.cwd))

@@ -34,7 +34,7 @@ def tidy(paths, limits):
         status = os.fstat(descriptor)
         if status.st_size and time.time() < status.st_mtime + limits["every_s"]:
             return {}
-        done = _tidied(paths, limits, time.time())
+        done = tidied(paths, limits, time.time())
         os.pwrite(descriptor, b"done\n", 0)
         return done
     except BlockingIOError:
@@ -52,15 +52,16 @@ def forget(paths, attempt):
     return True
 
 
-def _tidied(paths, limits, now):
+def tidied(paths, limits, now):
+    """What `tidy` removes, whenever it was done last."""
     done = {"runs": [], "trees": [], "environments": []}
-    for attempt in _names(paths.runs):
+    for attempt in names(paths.runs):
         acked = _modified(paths.run(attempt) + "/" + folder.ACKED)
         if acked is not None and acked + limits["age_s"] <= now and forget(paths, attempt):
             done["runs"].append(attempt)
     if paths.root != paths.runroot:
         return done
-    for attempt in _names(paths.here("jobs")):
+    for attempt in names(paths.here("jobs")):
         made = _modified(paths.job(attempt))
         if made is not None and made + limits["age_s"] <= now and not os.path.lexists(paths.run(attempt)):
             remove(paths.job(attempt))
@@ -89,13 +90,13 @@ class _Thing:
         self.kind = kind
         self.name = name
         self.used = used
-        self.bytes = _freed(place)
+        self.bytes = freed(place)
         self.drop = drop
 
 
 def _trees(paths):
     found = []
-    for name in _names(paths.here("w")):
+    for name in names(paths.here("w")):
         used = _modified(paths.here("w", name, "lock"))
         found.append(_Thing("trees", name, paths.here("w", name), used or 0.0, _drop_tree))
     return found
@@ -115,7 +116,7 @@ def _drop_tree(paths, name):
 
 def _environments(paths):
     found = []
-    for name in _names(paths.here("env")):
+    for name in names(paths.here("env")):
         place = paths.env(name)
         if name.startswith(TRASH):
             remove(place)
@@ -155,14 +156,14 @@ def _drop_environment(paths, name):
 def _in_use(paths):
     """The folders of the environments that attempts name whose end is not acknowledged."""
     found = set()
-    for attempt in _names(paths.runs):
+    for attempt in names(paths.runs):
         if _modified(paths.run(attempt) + "/" + folder.ACKED) is None:
             spec = perform(folder.read_spec(paths, attempt))
             found.add(environment.folder(paths, spec) if spec else "")
     return found
 
 
-def _freed(place):
+def freed(place):
     """So many bytes of the disk come back when a folder goes: a file that has its name elsewhere too gives nothing."""
     total = 0
     for above, _, names in os.walk(place):
@@ -175,7 +176,8 @@ def _freed(place):
     return total
 
 
-def _names(place):
+def names(place):
+    """What lies in a folder, sorted; nothing where there is none."""
     try:
         return sorted(os.listdir(place))
     except FileNotFoundError:

@@ -200,18 +200,32 @@ def _one(function):
     return replies
 
 
-def _probe(paths, _head):
+def _probe(paths, head):
     from .probe import probe
 
-    return probe(paths)
+    return probe(paths, head.get("hosts") or ())
 
 
 def _launch(paths, head):
     spec = head["spec"]
-    reply = perform(orders.launch(paths, spec, _staging(paths), _asking(paths)))
+    reply = perform(orders.launch(paths, spec, _staging(paths), _asking(paths), head.get("secrets")))
     if head.get("watch") is not None:
         reply["facts"] = perform(folder.facts(paths, orders.name(spec)))
     return reply
+
+
+def _beside(paths, head):
+    """What a command beside a process is given; with `script` the path of a script that becomes a shell there."""
+    from . import beside
+
+    variables, place = perform(beside.surroundings(paths, head["attempt"], head["rank"]))
+    if not head.get("script"):
+        return {"variables": variables, "cwd": place}
+    path = "%s/shell.%d.%d" % (paths.run(head["attempt"]), head["rank"], os.getpid())
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(beside.script(variables, place))
+    return {"script": path}
 
 
 def _staging(paths):
@@ -282,6 +296,12 @@ def _clean(paths, head):
     return {"removed": [attempt for attempt in head["attempts"] if tidy.forget(paths, attempt)]}
 
 
+def _leave(paths, head):
+    from . import leave
+
+    return leave.clean(paths, head["every"]) if head["act"] else leave.look(paths)
+
+
 def _tidy(paths, head):
     from . import tidy
 
@@ -325,6 +345,12 @@ def _get(paths, head):
     return data.get(paths, head)
 
 
+def _listens(_paths, head):
+    from . import listening
+
+    return {"listens": [listening.listens(place) for place in head["places"]]}
+
+
 def _refill(paths, head):
     from . import tree
 
@@ -350,12 +376,14 @@ SLOW = {
     "probe": _one(_probe),
     "launch": _one(_launch),
     "environment.ask": _one(_ask_environment),
+    "beside": _one(_beside),
     "seal": _one(_seal),
     "go": _one(_go),
     "stop": _one(_stop),
     "ack": _one(_ack),
     "runs": _runs,
     "clean": _one(_clean),
+    "leave": _one(_leave),
     "tidy": _one(_tidy),
     "data.find": _one(_find),
     "data.list": _list,
@@ -363,6 +391,7 @@ SLOW = {
     "data.fetch": _fetch,
     "keep.take": _one(_take_keep),
     "data.ready": _one(_ready),
+    "listens": _one(_listens),
 }
 
 DESK = dict(SLOW, refill=_refill)

@@ -12,9 +12,10 @@ from typing import Any
 from afield.errors import AfieldError, NotFound
 from afield.runner import blocks
 from afield.sdk import rsync
-from afield.sdk.client import Client, Patience
+from afield.sdk.client import Client
 from afield.sdk.http import Gone
 from afield.sdk.meter import Meter
+from afield.sdk.patience import Patience
 from afield.transport.landing import Brought, Here, Landing, offset_of, safe
 
 Row = Sequence[Any]

@@ -11,8 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from afield.errors import UsageError
 from afield.folders import Folders
 from afield.model.task import EnvironmentKind
+from afield.sdk.programs import NOTEBOOK
 from afield.sdk.submit import Built, build
 from afield.snapshot.contents import contents
 
@@ -41,6 +43,12 @@ class Bundled:
 
 def bundle(argv: Sequence[str], options: Mapping[str, Any], path: Path) -> Bundled:
     """Write the archive of one command, from the folder one is in. Raises UsageError as a submission does."""
+    if argv and argv[0].endswith(NOTEBOOK):
+        raise UsageError(
+            "a notebook alone cannot be bundled",
+            why="what runs it here comes with afield",
+            hints=["afield bundle -- jupyter nbconvert --to notebook --execute " + argv[0]],
+        )
     built = build(argv, {**options, "big": True})
     code = built.body["task"]["code"]
     top = path.name.removesuffix(".gz").removesuffix(".tar").removesuffix(".tgz") or "bundle"
@@ -66,6 +74,7 @@ def script(built: Built) -> str:
     place = f"{CODE}/{folder}".rstrip("/")
     lines = [_HEAD + _recipe(environment)]
     lines += [f"export {name}={shlex.quote(value)}" for name, value in task["variables"]]
+    lines += [f': "${{{name}:?is a secret, which a bundle does not have: set it}}"' for name in task["secrets"]]
     lines += [
         'export OUTPUT_DIR="${OUTPUT_DIR:-$here/outputs}" KEEP_DIR="${KEEP_DIR:-$here/keep}" PYTHONUNBUFFERED=1',
         f'export PYTHONPATH="$here/{CODE}/src:$here/{CODE}${{PYTHONPATH:+:$PYTHONPATH}}"',

@@ -4,22 +4,24 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 from afield.config import Settings, load
 from afield.environment.detect import Found, detect
+from afield.environment.tree import Tree
 from afield.errors import UsageError
 from afield.folders import Folders
 from afield.sdk import pickling
 from afield.sdk.call import Call
 from afield.sdk.client import submit_key
 from afield.sdk.outcome import CALL
-from afield.sdk.submit import BIG, common
+from afield.sdk.submit import BIG, NO_PREFLIGHT, NO_SYNC, common, said
 from afield.sdk.watcher import watcher
 from afield.snapshot.attached import attach
-from afield.snapshot.take import find_root, take
+from afield.snapshot.dirs import places, take_with
+from afield.snapshot.take import find_root
 
 Arguments = tuple[tuple[Any, ...], dict[str, Any]]
 
@@ -53,13 +55,18 @@ def build(
 ) -> list[dict[str, Any]]:
     """Submissions as `Client.submit` takes them."""
     root, place = find_root(folder or Path.cwd())
-    settings = load(root, {name: value for name, value in options.items() if name != BIG})
+    settings = load(root, said(options, folder))
     _check_python(settings)
+    if options.get(NO_PREFLIGHT):
+        settings = replace(settings, preflight=())
+    if options.get(NO_SYNC):
+        raise UsageError("a function brings its own code", why="no_sync is for programs", hints=["leave no_sync out"])
     named = getattr(function, "__name__", type(function).__name__)
     packed = [pickling.pack_function(function, root), *(pickling.pack_arguments(*given) for given in arguments)]
-    found = _environment(root, place, settings)
+    tree = Tree(root, places(settings.dirs, root))
+    found = _environment(tree, place, settings)
     cache = Path(Folders().cache)
-    snapshot = take(root, cache=cache, folder=place, big=bool(options.get(BIG)))
+    snapshot = take_with(root, tree.dirs, cache=cache, folder=place, big=bool(options.get(BIG)))
     names = ["function", *["arguments"] * len(arguments)]
     first, *rest = attach(cache, snapshot.workspace, list(zip(names, packed, strict=True)))
     shared = common(settings, snapshot)
@@ -87,9 +94,9 @@ def _check_python(settings: Settings) -> None:
         )
 
 
-def _environment(root: Path, place: str, settings: Settings) -> Found:
+def _environment(tree: Tree, place: str, settings: Settings) -> Found:
     """As for a program, but an environment that is made gets our own minor version of Python."""
-    found = detect(root, place, CALL, python=settings.python, choice=settings.environment)
+    found = detect(tree, place, CALL, python=settings.python, choice=settings.environment)
     if found.environment.key and not settings.python:
-        found = detect(root, place, CALL, python=pickling.python(), choice=settings.environment)
+        found = detect(tree, place, CALL, python=pickling.python(), choice=settings.environment)
     return found

@@ -12,10 +12,11 @@ from urllib.parse import quote, urlencode
 from afield.errors import AfieldError, from_dict
 from afield.sdk.door import Door
 from afield.sdk.http import Gone
+from afield.sdk.patience import QUICK_S, SLOW_S, Patience, Told
 
 TYPE_CHECKING = False  # read by type checkers as true; every command would pay for loading typing
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
     from typing import Any
 
     from afield.sdk.http import Connection, Frame
@@ -25,48 +26,10 @@ if TYPE_CHECKING:
 TRIES = 3
 """How often a request that may be repeated is sent when the server goes away."""
 
-QUICK_S = 0.02
-SLOW_S = 1.0
-
 
 def submit_key() -> str:
     """A fresh key, to be made before a submission is first sent."""
     return os.urandom(16).hex()
-
-
-class Patience:
-    """Waits a little longer after each fruitless try, and gives up after ten of them in a row."""
-
-    MOST = 10
-
-    def __init__(self) -> None:
-        self.tries = 0
-
-    def wait(self, error: Gone) -> None:
-        """Wait before the next try. Raises the error when there were too many."""
-        self.tries += 1
-        if self.tries > self.MOST:
-            raise error
-        time.sleep(min(QUICK_S * 2**self.tries, SLOW_S))
-
-
-class Told:
-    """What a follower was told already, so that a break does not repeat it."""
-
-    def __init__(self) -> None:
-        self._job: object = None
-        self._stages: list[object] = []
-
-    def again(self, head: Mapping[str, Any]) -> bool:
-        """Whether this is the very same news; remembers it."""
-        if head["on"] == "job":
-            before, self._job = self._job, head["job"]
-            return bool(before == head["job"])
-        if head["on"] == "stage":
-            if head in self._stages:
-                return True
-            self._stages.append(dict(head))
-        return False
 
 
 class Client:
@@ -120,9 +83,13 @@ class Client:
         """Lift a hold."""
         return self._view("POST", f"/v1/jobs/{number}/release")
 
+    def submission(self, number: int) -> View:
+        """What was asked for when a job was submitted. Raises NotFound."""
+        return self._view("GET", f"/v1/jobs/{number}/submission")
+
     def rerun(self, number: int) -> View:
         """Submit a job once more as a new one: same code, command, environment and request."""
-        asked = self._view("GET", f"/v1/jobs/{number}/submission")
+        asked = self.submission(number)
         return self.submit([{**asked, "key": submit_key()}])[0]
 
     def wait(self, number: int, timeout: float | None = None) -> View:
@@ -153,17 +120,21 @@ class Client:
             except Gone as error:
                 patience.wait(error)
 
-    def follow(self, number: int, cursors: dict[str, int] | None = None, *, stay: bool = True) -> Iterator[Frame]:
+    def follow(
+        self, number: int, cursors: dict[str, int] | None = None, *, stay: bool = True, tail: int | None = None
+    ) -> Iterator[Frame]:
         """News and output of a job until its end, across restarts of the server; the last frame is `end`.
 
         `cursors` (stream to next offset) is kept up to date, so that a later call goes on where this one was left.
-        With `stay` off it ends when all there is now was told.
+        With `stay` off it ends when all there is now was told. `tail`: of a stream without a cursor at most so many of
+        its last bytes.
         """
         cursors = {} if cursors is None else cursors
         patience = Patience()
         told = Told()
         while True:
-            query = urlencode({"cursors": json.dumps(cursors), "follow": int(stay)})
+            asked = {"cursors": json.dumps(cursors), "follow": int(stay)} | ({} if tail is None else {"tail": tail})
+            query = urlencode(asked)
             try:
                 with closing(self._fresh().frames("GET", f"/v1/jobs/{number}/follow?{query}")) as frames:
                     for head, data in frames:
@@ -251,16 +222,47 @@ class Client:
         """Ask a node for its facts now."""
         return self._view("POST", f"{_node(name)}/probe")
 
+    def probe_nodes(self, names: Sequence[str] | None = None) -> list[View]:
+        """Ask nodes, None for all, for their facts now and at once; one that does not answer says why in `probe`."""
+        body = {"nodes": None if names is None else list(names)}
+        return list(self._call("POST", "/v1/nodes/probe", body)["nodes"])
+
+    def clean_node(self, name: str, *, every: bool = False, force: bool = False, act: bool = True) -> View:
+        """Remove what is kept on a node for speed, or with `every` all of it and forget the node; what was removed.
+
+        Without `act` what is there. Raises NotAllowed while a job runs there.
+        """
+        body = {"every": every, "force": force, "act": act}
+        return self._view("POST", f"{_node(name)}/clean", body, tries=1)
+
     def shell(self, name: str) -> View:
         """The commands that give a person a shell on a node (`argv`) and a login to it (`login`)."""
         return self._view("GET", f"{_node(name)}/shell")
+
+    def job_shell(self, number: int, worker: int = 0) -> View:
+        """The commands that give a person a shell beside a worker's first process. Raises NotFound, Unreachable."""
+        return self._view("GET", f"/v1/jobs/{number}/shell?worker={worker}")
 
     def execute(
         self, nodes: Sequence[str] | None, argv: Sequence[str], variables: Mapping[str, str] | None = None
     ) -> Iterator[Frame]:
         """Run a command on nodes, None for all; frames come as they are, the last is `done`. Never sent twice."""
-        named = None if nodes is None else list(nodes)
-        body = {"nodes": named, "argv": list(argv), "variables": dict(variables or {})}
+        return self._execute({"nodes": None if nodes is None else list(nodes)}, argv, variables)
+
+    def execute_in(
+        self,
+        number: int,
+        argv: Sequence[str],
+        variables: Mapping[str, str] | None = None,
+        workers: Sequence[int] | None = None,
+    ) -> Iterator[Frame]:
+        """Run a command beside the processes of a job, of all workers or some, with their variables and folder."""
+        return self._execute({"job": number, "workers": None if workers is None else list(workers)}, argv, variables)
+
+    def _execute(
+        self, where: Mapping[str, Any], argv: Sequence[str], variables: Mapping[str, str] | None
+    ) -> Iterator[Frame]:
+        body = {**where, "argv": list(argv), "variables": dict(variables or {})}
         for head, data in self._fresh().frames("POST", "/v1/exec", body):
             if head["on"] == "error" and "node" not in head:
                 _raise_error(head)
@@ -268,6 +270,45 @@ class Client:
             if head["on"] == "done":
                 return
         raise Gone("afield's server left in the middle")
+
+    def forward(
+        self, wanted: Mapping[str, Any], connected: Callable[[Connection], None]
+    ) -> Generator[Frame, None, None]:
+        """Hold forwards to `places` of a `node`, or of a `job` and its `process`, until the iterator is closed.
+
+        A server that leaves is a `cut` too: the next one is asked. `connected` gets each connection, to hang up.
+        """
+        patience = Patience()
+        while True:
+            try:
+                connected(connection := self._fresh())
+                with closing(connection.frames("POST", "/v1/forward", dict(wanted))) as frames:
+                    for head, data in frames:
+                        if head["on"] == "leaving":
+                            break
+                        patience.tries = 0
+                        _raise_error(head)
+                        yield head, data
+                        if head["on"] == "end":
+                            return
+                patience.wait(Gone("afield's server left in the middle"))
+            except Gone as error:
+                patience.wait(error)
+            yield {"on": "cut", "node": "", "why": "afield's server left, and is started again"}, b""
+
+    # secrets
+
+    def secrets(self) -> list[View]:
+        """The names of all secrets, and when each was set; values are never told."""
+        return list(self._call("GET", "/v1/secrets")["secrets"])
+
+    def set_secret(self, name: str, value: str) -> None:
+        """Keep a value that jobs get as a variable. Raises UsageError."""
+        self._call("PUT", f"/v1/secrets/{quote(name, safe='')}", {"value": value})
+
+    def remove_secret(self, name: str) -> None:
+        """Forget a value. Raises NotFound."""
+        self._call("DELETE", f"/v1/secrets/{quote(name, safe='')}", tries=1)
 
     # the server
 

@@ -6,10 +6,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from afield.config import load
 from afield.errors import NotFound, UsageError
 from afield.folders import Folders
 from afield.snapshot.diff import diff
-from afield.snapshot.take import take
+from afield.snapshot.dirs import places, take_with
 
 
 def code_diff(first: Mapping[str, Any], other: Mapping[str, Any] | None) -> bytes:
@@ -22,7 +23,8 @@ def code_diff(first: Mapping[str, Any], other: Mapping[str, Any] | None) -> byte
         root = Path(first["root"])
         if not root.is_dir():
             raise NotFound(f"the workspace {root} is no longer there", hints=["afield diff JOB OTHER-JOB"])
-        tree, workspace = take(root, cache=cache, big=True).tree, first["workspace"]
+        now = take_with(root, places(load(root).dirs, root), cache=cache, big=True)
+        tree, workspace = now.tree, first["workspace"]
     else:
         tree, workspace = str(other["tree"]), other["workspace"]
     if workspace != first["workspace"]:

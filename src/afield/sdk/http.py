@@ -66,6 +66,12 @@ class Connection(http.client.HTTPConnection):
         except OSError:
             return True
 
+    def hang_up(self) -> None:
+        """End what another thread does with this connection; it meets the end of the stream."""
+        if self.sock is not None:
+            with suppress(OSError):
+                self.sock.shutdown(socket.SHUT_RDWR)
+
     def hello(self) -> dict[str, Any]:
         """Who answers. Raises Gone when it hangs up, TimeoutError when it is silent for long."""
         assert self.sock is not None

@@ -1,4 +1,6 @@
-"""The options of a job as keywords, for type checkers: the settings by name, and `big`. A test compares the lists."""
+"""The options of a job as keywords, for type checkers: the settings by name, and what is said once.
+
+A test compares the lists."""
 
 from __future__ import annotations
 
@@ -11,6 +13,7 @@ class Options(TypedDict, total=False):
 
     node: str | Sequence[str]
     request: str
+    need: str
     gpus: int
     time: str
     policy: str
@@ -18,12 +21,16 @@ class Options(TypedDict, total=False):
     name: str
     environment: str
     python: str
+    dirs: str | Sequence[str]
     setup: str | Sequence[str]
     preflight: str | Sequence[str]
     env: Mapping[str, str | int] | Sequence[str]
+    secrets: str | Sequence[str]
     outputs: str | Sequence[str]
     continues: int
     merge: bool
     end: str
     grace: str
     big: bool
+    no_sync: bool
+    no_preflight: bool

@@ -19,6 +19,7 @@ _EXAMPLES = {
     "name": '"vit"',
     "environment": '"auto"',
     "python": '"3.12"',
+    "dirs": '["../common"]',
     "setup": '"./prepare.sh"',
     "preflight": '"nvidia-smi"',
     "merge": "true",

@@ -6,6 +6,7 @@ Links go as links when they stay inside what is brought; one that leaves it is r
 from __future__ import annotations
 
 import os
+import shlex
 import stat
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -14,9 +15,10 @@ from typing import Any
 from afield.errors import AfieldError, Conflict, NotFound, UsageError
 from afield.runner import blocks
 from afield.sdk import rsync
-from afield.sdk.client import Client, Patience
+from afield.sdk.client import Client
 from afield.sdk.http import Gone
 from afield.sdk.meter import Meter
+from afield.sdk.patience import Patience
 from afield.transport.landing import inside, offset_of
 
 Frame = tuple[dict[str, Any], bytes]
@@ -60,7 +62,8 @@ def read(word: str) -> Source:
     try:
         status = os.stat(path)
     except OSError as error:
-        raise NotFound(f"there is no {word} here", why=str(error.strerror)) from error
+        hints = [f"ls {shlex.quote(os.path.dirname(word) or os.curdir)}", "afield help places"]
+        raise NotFound(f"there is no {word} here", why=str(error.strerror), hints=hints) from error
     real = os.path.abspath(path)
     if not stat.S_ISDIR(status.st_mode):
         if not stat.S_ISREG(status.st_mode):

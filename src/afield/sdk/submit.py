@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 import os
 import shlex
@@ -13,18 +12,28 @@ from typing import Any
 
 from afield.config import Settings, load
 from afield.environment.detect import Found, detect
+from afield.environment.extra import add
+from afield.environment.tree import Tree
 from afield.errors import UsageError
 from afield.folders import Folders
 from afield.model.amount import about_bytes
 from afield.model.ids import TreeHash
 from afield.model.policy import Policy
-from afield.model.request import Request, parse, parse_gpus
+from afield.model.request import Request, parse, parse_gpus, parse_need
 from afield.model.task import Code, End, EnvironmentKind, Task
-from afield.sdk.client import submit_key
-from afield.snapshot.take import Snapshot, find_root, take
+from afield.sdk.client import Client, submit_key
+from afield.sdk.entry import check_script
+from afield.sdk.programs import found_for, looked_at, program
+from afield.snapshot.dirs import absolute, places, take_with
+from afield.snapshot.take import Snapshot, find_root
 
-BIG = "big"
-"""The one option that is no setting: send more than 1 GB without asking."""
+BIG, NO_SYNC, NO_PREFLIGHT = "big", "no_sync", "no_preflight"
+ONCE = (BIG, NO_SYNC, NO_PREFLIGHT)
+"""The options that are no settings: send more than 1 GB without asking; take the code and the environment of the
+workspace's newest job; leave the preflight out."""
+
+WITH = "with_"
+"""Packages on top of what defines the environment: for verbs of ours that bring a program."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +52,7 @@ class Built:
 def build(argv: Sequence[str], options: Mapping[str, Any], folder: str | Path | None = None) -> Built:
     """The submission of one command that runs in `folder` (default: here).
 
-    `options` are settings by name, and `big`. Raises UsageError; `big` is its code when too much would be sent.
+    `options` are settings by name, and those of ONCE. Raises UsageError; `big` is its code when too much would be sent.
     """
     return build_all([argv], options, folder)[0]
 
@@ -53,19 +62,56 @@ def build_all(
 ) -> list[Built]:
     """Submissions of many commands with the same options; the code is looked at once."""
     root, place = find_root(folder or Path.cwd())
-    settings = load(root, {name: value for name, value in options.items() if name != BIG})
-    found = _environments(commands, settings, root, place)
+    settings = load(root, said(options, folder))
+    if options.get(NO_PREFLIGHT):
+        settings = replace(settings, preflight=())
+    if options.get(NO_SYNC):
+        return _as_before(commands, settings, root, place)
+    tree = Tree(root, places(settings.dirs, root))
+    found = _environments(commands, settings, tree, place)
     for argv in commands:
-        _check_script(argv, root / place, settings)
-    snapshot = take(root, cache=Path(Folders().cache), folder=place, big=bool(options.get(BIG)))
+        check_script(argv, root, place, may_come=bool(settings.setup))
+    found = [add(one, options.get(WITH, ())) for one in found]
+    snapshot = take_with(root, tree.dirs, cache=Path(Folders().cache), folder=place, big=bool(options.get(BIG)))
     shared = common(settings, snapshot)
     built = []
     for argv, environment in zip(commands, found, strict=True):
-        task = {**shared["task"], "argv": _words(argv, environment), "environment": asdict(environment.environment)}
+        plain = environment.environment.kind is EnvironmentKind.NONE
+        task = {**shared["task"], "argv": _words(argv, plain), "environment": asdict(environment.environment)}
         body = {**shared, "key": submit_key(), "task": task}
         texts = {"sync": _code_line(snapshot), "env": environment.line}
         built.append(Built(body, texts, tuple(_left_out(snapshot)), environment.notes))
     return built
+
+
+def said(options: Mapping[str, Any], folder: str | Path | None) -> dict[str, Any]:
+    """The settings among the options; folders that the caller names are his, not the workspace's."""
+    found = {name: value for name, value in options.items() if name not in (*ONCE, WITH)}
+    if found.get("dirs"):
+        words = [found["dirs"]] if isinstance(found["dirs"], str) else found["dirs"]
+        found["dirs"] = [absolute(word, Path(folder or Path.cwd())) for word in words]
+    return found
+
+
+def _as_before(commands: Sequence[Sequence[str]], settings: Settings, root: Path, place: str) -> list[Built]:
+    """Submissions with the code and the environment of the workspace's newest job; nothing is looked at here."""
+    top = os.path.realpath(root)
+    with Client() as client:
+        jobs = client.jobs(all=True)
+        last = next((job for job in jobs if job["snapshot"] and job["snapshot"]["root"] == top), None)
+        if last is None:
+            raise UsageError("--no-sync: no job has run the code of this project", why=f"which is {top}")
+        task = client.submission(last["number"])["task"]
+    shared = common(settings, Code(**{**task["code"], "folder": place}))
+    known = {name: task[name] for name in ("environment", "setup_content")}
+    plain = known["environment"]["kind"] == EnvironmentKind.NONE
+    texts = {"sync": f"as in job {last['number']}", "env": f"as in job {last['number']}"}
+    return [
+        Built(
+            {**shared, "key": submit_key(), "task": {**shared["task"], **known, "argv": _words(argv, plain)}}, texts, ()
+        )
+        for argv in commands
+    ]
 
 
 def request_of(settings: Settings) -> Request:
@@ -75,6 +121,8 @@ def request_of(settings: Settings) -> Request:
         request = parse(settings.request)
     elif settings.gpus:
         request = parse_gpus(str(settings.gpus))
+    if settings.need:
+        request = parse_need(settings.need, request if settings.gpus else None)
     return replace(request, time_limit_s=settings.time)
 
 
@@ -87,9 +135,10 @@ def describe() -> list[str]:
     """What afield makes of the folder one is in, a line each. Raises UsageError when it is no workspace."""
     root, place = find_root(Path.cwd())
     known = load(root)
-    snapshot = take(root, cache=Path(Folders().cache), folder=place, big=True)
+    tree = Tree(root, places(known.dirs, root))
+    snapshot = take_with(root, tree.dirs, cache=Path(Folders().cache), folder=place, big=True)
     largest = ", ".join(f"{name} {about_bytes(size)}" for name, size in snapshot.largest[:3])
-    found = detect(root, place, (), python=known.python, choice=known.environment)
+    found = detect(tree, place, (), python=known.python, choice=known.environment)
     return [
         f"workspace {root}" + (f", here {place}" if place else ""),
         _code_line(snapshot) + (f"; largest: {largest}" if largest else ""),
@@ -99,7 +148,7 @@ def describe() -> list[str]:
     ]
 
 
-def _environments(commands: Sequence[Sequence[str]], settings: Settings, root: Path, place: str) -> list[Found]:
+def _environments(commands: Sequence[Sequence[str]], settings: Settings, tree: Tree, place: str) -> list[Found]:
     """What each command needs; commands that begin alike are looked at once."""
     known: dict[tuple[str, str], Found] = {}
     found = []
@@ -108,12 +157,14 @@ def _environments(commands: Sequence[Sequence[str]], settings: Settings, root: P
             raise UsageError("there is no command", hints=["afield run train.py"])
         key = (argv[0], next((word for word in argv if word.endswith(".py")), ""))
         if key not in known:
-            known[key] = detect(root, place, argv, python=settings.python, choice=settings.environment)
+            words = looked_at(argv, tree.root / place)
+            there = detect(tree, place, words, python=settings.python, choice=settings.environment)
+            known[key] = found_for(argv, there)
         found.append(known[key])
     return found
 
 
-def common(settings: Settings, snapshot: Snapshot) -> dict[str, Any]:
+def common(settings: Settings, snapshot: Snapshot | Code) -> dict[str, Any]:
     """What all submissions with these settings and this code have in common: all but key, command, environment."""
     code = Code(
         workspace=snapshot.workspace,
@@ -126,9 +177,10 @@ def common(settings: Settings, snapshot: Snapshot) -> dict[str, Any]:
         argv=(),
         code=code,
         setup=settings.setup,
-        setup_content=_named_files(settings.setup, Path(snapshot.root, snapshot.folder)),
+        setup_content=_setup_content(settings, Path(snapshot.root, snapshot.folder)),
         preflight=settings.preflight,
         variables=tuple(settings.env.items()),
+        secrets=settings.secrets,
         collects=settings.outputs,
         continues=settings.continues or 0,
         merge=settings.merge,
@@ -146,9 +198,12 @@ def common(settings: Settings, snapshot: Snapshot) -> dict[str, Any]:
     }
 
 
-def _named_files(argv: Sequence[str], here: Path) -> str:
-    """The hash of the files here that a setup's command names; "" when it names none."""
-    words = list(argv)
+def _setup_content(settings: Settings, here: Path) -> str:
+    """The hash of the files here that a setup's command names, and of the variables that it or they have a word for.
+
+    "" when there are none.
+    """
+    words = list(settings.setup)
     if words[:2] == ["/bin/sh", "-c"]:
         try:
             words = shlex.split(words[2], comments=True)
@@ -156,40 +211,25 @@ def _named_files(argv: Sequence[str], here: Path) -> str:
             words = words[2].split()
     digest = hashlib.sha256()
     files = [word for word in words if not os.path.isabs(word) and (here / word).is_file()]
-    for word in files:
-        digest.update(hashlib.sha256((here / word).read_bytes()).digest())
-    return digest.hexdigest()[:16] if files else ""
+    texts = [(here / word).read_bytes() for word in files]
+    for text in texts:
+        digest.update(hashlib.sha256(text).digest())
+    every = "\0".join(settings.setup).encode("utf-8", "surrogateescape") + b"\0".join(texts)
+    named = sorted((k, v) for k, v in settings.env.items() if k.encode("utf-8", "surrogateescape") in every)
+    for pair in named:
+        digest.update("=".join(pair).encode("utf-8", "surrogateescape") + b"\0")
+    return digest.hexdigest()[:16] if files or named else ""
 
 
-def _words(argv: Sequence[str], found: Found) -> list[str]:
+def _words(argv: Sequence[str], plain: bool) -> list[str]:
     """A script that has no environment of ours runs under the first Python of the node's PATH."""
-    if argv[0].endswith(".py") and found.environment.kind is EnvironmentKind.NONE:
-        return ["python3", *argv]
-    return list(argv)
+    if not argv or not argv[0]:
+        raise UsageError("there is no command", hints=["afield run train.py"])
+    return ["python3", *argv] if argv[0].endswith(".py") and plain else list(program(argv))
 
 
 def _code_line(snapshot: Snapshot) -> str:
     return f"{snapshot.files:,} file{'s' * (snapshot.files != 1)}, {about_bytes(snapshot.bytes)}"
-
-
-def _check_script(argv: Sequence[str], here: Path, settings: Settings) -> None:
-    """Refuse what can only fail on the node: a missing .py file (unless a setup may make it), a line as one word."""
-    word = argv[0]
-    if settings.setup or (here / word).exists():
-        return
-    if " " in word and len(argv) == 1:
-        raise UsageError(
-            f"{word!r} is one word",
-            why="no program has that name",
-            hints=[f"afield run -- bash -c {shlex.quote(word)}"],
-        )
-    if word.endswith(".py"):
-        above = os.path.dirname(word)
-        scripts = [os.path.join(above, path.name) for path in (here / above).glob("*.py")]
-        near = difflib.get_close_matches(word, scripts, n=1)
-        raise UsageError(
-            f"there is no file {word} here", why=f"looked in {here}", hints=[f"did you mean {n}?" for n in near]
-        )
 
 
 def _left_out(snapshot: Snapshot) -> list[str]:

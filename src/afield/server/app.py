@@ -12,13 +12,14 @@ from starlette.types import ASGIApp
 
 from afield.build import VERSION
 from afield.errors import AfieldError, Fault, NotFound, UsageError
-from afield.server import schema
+from afield.server import answers, schema
 from afield.server.answer import EVENTS, Json, Stream, failure, server_sent
 from afield.server.data import DataRoutes
 from afield.server.desk import Desk
 from afield.server.guard import Guard
 from afield.server.jobs import JobRoutes
 from afield.server.nodes import NodeRoutes
+from afield.server.secrets import SecretRoutes
 
 
 class ServerRoutes:
@@ -31,9 +32,10 @@ class ServerRoutes:
         """The addresses."""
         router = APIRouter(prefix="/v1", tags=["server"], default_response_class=Json)
         add = router.add_api_route
-        add("/hello", self.hello, methods=["GET"], response_model=schema.Hello)
-        add("/leave", self.leave, methods=["POST"], response_model=schema.Nothing)
-        add("/overview", self.overview, methods=["GET"], response_model=dict[str, Any])
+        add("/hello", self.hello, methods=["GET"], response_model=answers.Hello)
+        add("/leave", self.leave, methods=["POST"], response_model=answers.Nothing)
+        add("/overview", self.overview, methods=["GET"], response_model=answers.Overview)
+        add("/names", self.names, methods=["GET"], response_model=answers.Names)
         add("/events", self.events, methods=["GET"], response_class=Response, responses=_EVENTS)
         return router
 
@@ -49,6 +51,11 @@ class ServerRoutes:
     async def overview(self) -> Response:
         """Everything on one screen."""
         return Json(self._desk.controller.overview())
+
+    async def names(self) -> Response:
+        """The names that a shell may complete: cheap, asked at each press of a key."""
+        controller = self._desk.controller
+        return Json({**controller.names(), "secrets": [name for name, _ in controller.secrets.listed()]})
 
     async def events(
         self, since: schema.Offset = 0, last_event_id: Annotated[schema.Offset | None, Header()] = None
@@ -69,9 +76,9 @@ def api(desk: Desk) -> FastAPI:
         openapi_url="/v1/openapi.json",
         docs_url=None,
         redoc_url=None,
-        responses={"4XX": {"model": schema.Failure}, "5XX": {"model": schema.Failure}},
+        responses={"4XX": {"model": answers.Failure}, "5XX": {"model": answers.Failure}},
     )
-    for routes in (ServerRoutes(desk), JobRoutes(desk), NodeRoutes(desk), DataRoutes(desk)):
+    for routes in (ServerRoutes(desk), JobRoutes(desk), NodeRoutes(desk), DataRoutes(desk), SecretRoutes(desk)):
         app.include_router(routes.router())
     app.add_exception_handler(AfieldError, _told)
     app.add_exception_handler(RequestValidationError, _unreadable)

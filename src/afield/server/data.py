@@ -9,7 +9,7 @@ from fastapi.responses import Response
 
 from afield.errors import UsageError
 from afield.runner import wire
-from afield.server import schema
+from afield.server import answers, schema
 from afield.server.answer import FRAMES, Json, Stream, frames
 from afield.server.desk import Desk
 from afield.server.jobs import SCHEMA, STREAM
@@ -26,11 +26,11 @@ class DataRoutes:
         """The addresses."""
         router = APIRouter(prefix="/v1/data", tags=["data"], default_response_class=Json)
         add = router.add_api_route
-        add("/places", self.places, methods=["POST"], response_model=schema.Places)
-        add("/list", self.listing, methods=["POST"], response_model=schema.Entries)
+        add("/places", self.places, methods=["POST"], response_model=answers.Places)
+        add("/list", self.listing, methods=["POST"], response_model=answers.Entries)
         add("/get", self.get, methods=["POST"], response_class=Response, responses=STREAM)
         add("/fetch", self.fetch, methods=["POST"], response_class=Response, responses=STREAM)
-        add("/put", self.put, methods=["POST"], response_model=schema.Taken)
+        add("/put", self.put, methods=["POST"], response_model=answers.Taken)
         return router
 
     async def places(self, body: schema.PlaceBody) -> Response:

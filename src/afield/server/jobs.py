@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from afield.controller.submit import Submission
 from afield.errors import UsageError
 from afield.runner import points, wire
-from afield.server import schema
+from afield.server import answers, schema
 from afield.server.answer import FRAMES, Json, Stream, frames
 from afield.server.desk import Desk
 from afield.server.port import ControllerPort, View
@@ -38,14 +38,15 @@ class JobRoutes:
         """The addresses."""
         router = APIRouter(prefix="/v1/jobs", tags=["jobs"], default_response_class=Json)
         add = router.add_api_route
-        add("", self.submit, methods=["POST"], response_model=schema.Jobs)
-        add("", self.jobs, methods=["GET"], response_model=schema.Jobs)
-        add("/{number}", self.job, methods=["GET"], response_model=schema.JobView)
-        add("/{number}/why", self.why, methods=["GET"], response_model=schema.WhyView)
+        add("", self.submit, methods=["POST"], response_model=answers.Jobs)
+        add("", self.jobs, methods=["GET"], response_model=answers.Jobs)
+        add("/{number}", self.job, methods=["GET"], response_model=answers.JobView)
+        add("/{number}/why", self.why, methods=["GET"], response_model=answers.WhyView)
         add("/{number}/submission", self.submission, methods=["GET"], response_model=Submission)
-        add("/{number}/stop", self.stop, methods=["POST"], response_model=schema.JobView)
-        add("/{number}/release", self.release, methods=["POST"], response_model=schema.JobView)
+        add("/{number}/stop", self.stop, methods=["POST"], response_model=answers.JobView)
+        add("/{number}/release", self.release, methods=["POST"], response_model=answers.JobView)
         add("/{number}/follow", self.follow, methods=["GET"], response_class=Response, responses=STREAM)
+        add("/{number}/shell", self.shell, methods=["GET"], response_model=answers.Shell)
         add("/{number}/output", self.output, methods=["GET"], response_class=Response, responses=BYTES)
         add("/{number}/file", self.file, methods=["GET"], response_class=Response, responses=BYTES)
         return router
@@ -99,11 +100,24 @@ class JobRoutes:
         """Let a held job be placed again."""
         return Json(await self._desk.controller.release_job(number, self._desk.user))
 
-    async def follow(self, number: schema.Number, cursors: str = "{}", follow: bool = True) -> Response:
-        """News and output from the cursors on, as frames; `cursors` is a JSON object of stream to offset."""
+    async def follow(
+        self,
+        number: schema.Number,
+        cursors: str = "{}",
+        follow: bool = True,
+        tail: schema.Offset | None = None,
+    ) -> Response:
+        """News and output from the cursors on, as frames; `cursors` is a JSON object of stream to offset.
+
+        A stream without a cursor begins `tail` bytes before its end, or at its beginning.
+        """
         self._desk.controller.job(number)
-        source = self._desk.controller.follow(number, _cursors(cursors), follow_on=follow)
+        source = self._desk.controller.follow(number, _cursors(cursors), follow_on=follow, tail=tail)
         return Stream(frames(source), FRAMES, self._desk.leaving, LEAVING)
+
+    async def shell(self, number: schema.Number, worker: Annotated[int, Query(ge=0)] = 0) -> Response:
+        """The commands for the caller's own terminal: a shell beside the worker's first process."""
+        return Json(await self._desk.controller.beside.shell(number, worker))
 
     async def output(self, number: schema.Number, wanted: Annotated[schema.Range, Query()]) -> Response:
         """The mirrored bytes of one stream, between two offsets."""

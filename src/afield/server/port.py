@@ -27,8 +27,14 @@ class FleetPort(Protocol):
     async def remove(self, name: str, *, force: bool) -> View:
         """The view of the node that is no longer in the fleet."""
 
+    async def clean(self, name: str, *, every: bool, force: bool, act: bool) -> dict[str, Any]:
+        """What was removed on a node, or is there where `act` is off."""
+
     async def probe(self, name: str) -> View:
         """The view of a node after asking it for its facts now."""
+
+    async def probe_all(self, names: list[str] | None) -> list[View]:
+        """The views of nodes, None for all, after asking them at once; each has its `probe`."""
 
     def view(self, name: str) -> View:
         """One node."""
@@ -39,8 +45,33 @@ class FleetPort(Protocol):
     def shell(self, name: str) -> View:
         """The commands that give a person a shell on a node and a login to it."""
 
-    def execute(self, names: list[str] | None, argv: list[str], variables: dict[str, str]) -> AsyncIterator[Frame]:
+
+class BesidePort(Protocol):
+    """Commands that run now, as the server sees them. Everything raises AfieldError."""
+
+    def on_nodes(self, names: list[str] | None, argv: list[str], variables: dict[str, str]) -> AsyncIterator[Frame]:
         """One command on the named nodes, or on all."""
+
+    def in_job(
+        self, number: int, workers: list[int] | None, argv: list[str], variables: dict[str, str]
+    ) -> AsyncIterator[Frame]:
+        """One command beside the first process of each worker of a job, or of some."""
+
+    async def shell(self, number: int, worker: int) -> View:
+        """The commands that give a person a shell beside a worker's first process."""
+
+
+class SecretsPort(Protocol):
+    """Values that jobs get and nobody reads. Everything raises AfieldError."""
+
+    def listed(self) -> list[tuple[str, float]]:
+        """(name, when it was set in UTC seconds) of all."""
+
+    def set(self, name: str, value: str) -> None:
+        """Keep a value."""
+
+    def remove(self, name: str) -> None:
+        """Forget a value."""
 
 
 class DataPort(Protocol):
@@ -62,6 +93,13 @@ class DataPort(Protocol):
         """Take items into a folder of a node; how many there were."""
 
 
+class ForwardPort(Protocol):
+    """Ports of nodes that are used here, as the server sees them. Everything raises AfieldError."""
+
+    def hold(self, wanted: Mapping[str, Any]) -> AsyncIterator[Frame]:
+        """Forwards that live as long as the frames are read."""
+
+
 class ControllerPort(Protocol):
     """A controller as the server sees it. Everything raises AfieldError."""
 
@@ -72,8 +110,20 @@ class ControllerPort(Protocol):
         """The nodes."""
 
     @property
+    def secrets(self) -> SecretsPort:
+        """Values that jobs get and nobody reads."""
+
+    @property
     def data(self) -> DataPort:
         """The data of nodes and jobs."""
+
+    @property
+    def forwards(self) -> ForwardPort:
+        """Ports of nodes that are used here."""
+
+    @property
+    def beside(self) -> BesidePort:
+        """Commands on nodes and beside jobs."""
 
     @property
     def seq(self) -> int:
@@ -110,8 +160,10 @@ class ControllerPort(Protocol):
     def why(self, number: int) -> View:
         """Why it waits: what binds, who holds it, what would start it."""
 
-    def follow(self, number: int, cursors: dict[str, int], *, follow_on: bool = True) -> AsyncIterator[Frame]:
-        """News and output of a job from the cursors on."""
+    def follow(
+        self, number: int, cursors: dict[str, int], *, follow_on: bool = True, tail: int | None = None
+    ) -> AsyncIterator[Frame]:
+        """News and output of a job from the cursors on; without one from `tail` bytes before the end, or from 0."""
 
     def output(self, number: int, attempt: int | None, stream: str, start: int, length: int) -> bytes:
         """At most `length` mirrored bytes of a stream such as `p0/out`; None is the newest attempt; b"" at the end."""
@@ -121,6 +173,9 @@ class ControllerPort(Protocol):
 
     def events(self, since: int) -> AsyncIterator[Record]:
         """The log after a cursor, then live."""
+
+    def names(self) -> View:
+        """(name, health) of all `nodes`, and (number, what it is) of the newest `jobs`."""
 
     def overview(self) -> View:
         """Everything on one screen."""

@@ -1,15 +1,11 @@
-"""The shapes of the API: bodies that are read and refused here, and answers as they are documented in OpenAPI.
-
-Answers are described, never validated: the controller's views go out as they are.
-"""
+"""What comes in by the API: bodies that are read, and refused here."""
 
 from __future__ import annotations
 
 import re
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
-from typing_extensions import TypedDict
 
 from afield.controller.submit import Submission
 from afield.errors import UsageError
@@ -48,12 +44,37 @@ class Range(BaseModel):
 
 
 class ExecuteBody(BaseModel):
-    """One command for nodes; null means all nodes."""
+    """One command for nodes, or for workers of a job; null means all of them."""
 
     model_config = _STRICT
     nodes: list[str] | None = None
+    job: Number | None = None
+    workers: list[Annotated[int, Field(ge=0)]] | None = None
     argv: Annotated[list[str], Field(min_length=1)]
     variables: dict[str, str] = Field(default_factory=dict)
+
+
+class CleanBody(BaseModel):
+    """How far to clean a node: `every` trace, also results that are not home (`force`), or only look (not `act`)."""
+
+    model_config = _STRICT
+    every: bool = False
+    force: bool = False
+    act: bool = True
+
+
+class SecretBody(BaseModel):
+    """The value of a secret; no answer ever has one."""
+
+    model_config = _STRICT
+    value: Annotated[str, Field(min_length=1)]
+
+
+class ProbeBody(BaseModel):
+    """Which nodes to ask; null means all."""
+
+    model_config = _STRICT
+    nodes: list[str] | None = None
 
 
 class PlaceBody(BaseModel):
@@ -94,190 +115,6 @@ class FetchBody(BaseModel):
     folder: str
     url: str
     sha256: Annotated[str, Field(pattern="^([0-9a-fA-F]{64})?$")] = ""
-
-
-class Hello(TypedDict):
-    """Who answers."""
-
-    api: int
-    build: str
-    version: str
-    pid: int
-    store: str
-    state: str
-    seq: int
-
-
-class Nothing(TypedDict):
-    """An empty object."""
-
-
-class Places(TypedDict):
-    """A place on each node that it is on."""
-
-    schema: int
-    places: list[dict[str, Any]]
-
-
-class Entries(TypedDict):
-    """What lies in a folder: [path, kind, size, mtime in ns, mode, link target]."""
-
-    schema: int
-    entries: list[list[Any]]
-
-
-class Taken(TypedDict):
-    """How many items a node has taken."""
-
-    items: int
-
-
-class Exited(TypedDict):
-    """How one process ended."""
-
-    rank: int
-    code: int | None
-    signal: int | None
-    status: int
-
-
-class AttemptView(TypedDict):
-    """One try of a job."""
-
-    number: int
-    state: str
-    outcome: str | None
-    why: str | None
-    nodes: list[str]
-    placed_at: str | None
-    started_at: str | None
-    ended_at: str | None
-    exits: list[Exited]
-    cause: int | None
-    detail: str
-    survivors: list[str]
-
-
-class SnapshotView(TypedDict):
-    """The code of a job."""
-
-    workspace: str
-    tree: str
-    root: str
-    folder: str
-    base_commit: str
-
-
-class JobView(TypedDict):
-    """A job as people and scripts see it; fields are only ever added."""
-
-    number: int
-    name: str
-    user: str
-    phase: str
-    reason: str
-    goal: str
-    policy: str
-    priority: int
-    command: list[str]
-    request: str
-    processes: int
-    nodes: list[str]
-    devices: dict[str, list[str]]
-    submitted_at: str | None
-    started_at: str | None
-    ended_at: str | None
-    exit_status: int | None
-    outcome: str | None
-    snapshot: SnapshotView | None
-    environment: str
-    packages: list[str]
-    attempts: list[AttemptView]
-    silent: dict[str, float]
-    coming: bool
-
-
-class DeviceView(TypedDict):
-    """One accelerator and the job that holds it."""
-
-    id: str
-    model: str
-    index: int
-    memory_bytes: int
-    busy: str
-    job: int | None
-
-
-class NodeView(TypedDict):
-    """A node as people and scripts see it; fields are only ever added."""
-
-    name: str
-    backend: str
-    target: str
-    address: str
-    slice: str
-    health: str
-    detail: str
-    hints: list[str]
-    cpu: float
-    memory_bytes: int
-    disk_bytes: int
-    devices: list[DeviceView]
-    declared: str
-    jobs: list[int]
-    facts: dict[str, str]
-    seen_at: str | None
-    silent_since: str | None
-    drained: bool
-
-
-class Jobs(TypedDict):
-    """Jobs in one envelope."""
-
-    schema: int
-    jobs: list[JobView]
-
-
-class Nodes(TypedDict):
-    """Nodes in one envelope."""
-
-    schema: int
-    nodes: list[NodeView]
-
-
-class Shell(TypedDict):
-    """Commands for a person's own terminal."""
-
-    argv: list[str]
-    login: list[str]
-
-
-class WhyView(TypedDict):
-    """Why a job waits."""
-
-    schema: int
-    job: int
-    reason: str
-    binds: list[Any]
-    held_by: list[Any]
-    would_start: list[Any]
-    lines: list[str]
-
-
-class ErrorBody(TypedDict):
-    """An error as `AfieldError.as_dict` writes it."""
-
-    code: str
-    exit: int
-    what: str
-    why: str
-    hints: list[str]
-
-
-class Failure(TypedDict):
-    """What every answer with a status of 400 or more holds."""
-
-    error: ErrorBody
 
 
 def check(submission: Submission, path: str) -> None:

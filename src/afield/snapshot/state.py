@@ -43,8 +43,8 @@ class State:
     seen: list[Seen]
     tree: gittree.Tree
 
-    def save(self, objects: Objects) -> None:
-        """Keep it for the next take."""
+    def save(self, objects: Objects, place: str = "") -> None:
+        """Keep it for the next take; `place` tells apart the folders that one repository keeps."""
         listing = self.listing
         head = json.dumps(
             {
@@ -57,7 +57,7 @@ class State:
         names = b"\0".join(listing.names)
         seen = b"".join([_SEEN.pack(*row) for row in self.seen])
         parts = [_LENGTH.pack(len(part)) + part for part in (head, names, seen)]
-        replace(os.path.join(objects.path, _FILE), b"".join(parts) + self.tree.dump())
+        replace(_file(objects, place), b"".join(parts) + self.tree.dump())
 
 
 def distrusted(seen: Seen) -> Seen:
@@ -65,10 +65,14 @@ def distrusted(seen: Seen) -> Seen:
     return (*seen[:4], -seen[4])
 
 
-def load(objects: Objects) -> State | None:
+def _file(objects: Objects, place: str) -> str:
+    return os.path.join(objects.path, f"{_FILE}.{place}" if place else _FILE)
+
+
+def load(objects: Objects, place: str = "") -> State | None:
     """The last take; None when there was none that can be used."""
     try:
-        with open(os.path.join(objects.path, _FILE), "rb") as file:
+        with open(_file(objects, place), "rb") as file:
             data = file.read()
         parts, at = [], 0
         for _ in range(3):

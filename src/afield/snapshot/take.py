@@ -69,8 +69,8 @@ def workspace_of(root: str | os.PathLike[str]) -> str:
     return hashlib.sha256(os.fsencode(root)).hexdigest()[:16]
 
 
-def take(root: Path, *, cache: Path, folder: str = "", big: bool = False) -> Snapshot:
-    """The snapshot of a workspace now.
+def take(root: Path, *, cache: Path, folder: str = "", big: bool = False, within: str = "") -> Snapshot:
+    """The snapshot of a workspace now. With `within` its objects are kept in that workspace's shadow repository.
 
     Raises UsageError: `big` (unless `big`) when more than 1 GB would be read, `link-leaves`, `unreadable`,
     `changed-while-read`, `git-failed`, `git-missing`.
@@ -78,9 +78,10 @@ def take(root: Path, *, cache: Path, folder: str = "", big: bool = False) -> Sna
     began = time.time_ns()
     top = os.fsencode(os.path.realpath(root))
     workspace = workspace_of(os.fsdecode(top))
-    objects = Objects(cache, workspace)
+    objects = Objects(cache, within or workspace)
+    place = workspace if within else ""
     lister = Lister(top, objects.path)
-    last = load(objects)
+    last = load(objects, place)
     seen = _stats(top, last.listing.names, {}) if last is not None else []
     listing = lister.listing(last.listing if last is not None else None)
     if last is None or listing is not last.listing:
@@ -91,7 +92,7 @@ def take(root: Path, *, cache: Path, folder: str = "", big: bool = False) -> Sna
         check_size(work.sizes(work.fresh), first=last is None)
     tree, changed = work.tree(last)
     if last is None or work.differing or listing is not last.listing:
-        State(listing, _trusted(work.seen, began), tree).save(objects)
+        State(listing, _trusted(work.seen, began), tree).save(objects, place)
     present = work.sizes(range(len(listing.names)))
     return Snapshot(
         workspace=workspace,

@@ -21,8 +21,9 @@ from typing import Any
 
 from afield.model.task import Task
 
-FORM = 3
-"""1 is every store from before forms were counted; 3 has what tasks collect, attach, found as imports and set up."""
+FORM = 4
+"""1 is every store from before forms were counted; 3 has what tasks collect, attach, found as imports and set up;
+4 the names of their secrets, and memory of devices, asked for and taken."""
 
 Fields = dict[str, Any]
 

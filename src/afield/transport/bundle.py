@@ -23,7 +23,12 @@ class Bundle:
     boot: bytes
 
 
-_PLACES = {"shim.py": "lib/afield/__init__.py", "call.py": "lib/afield_call.py"}
+_PLACES = {
+    "shim.py": "lib/afield/__init__.py",
+    "call.py": "lib/afield_call.py",
+    "execute.py": "lib/afield_execute.py",
+    "serve.py": "lib/afield_serve.py",
+}
 """Modules for jobs that have another name there."""
 
 

@@ -34,9 +34,16 @@ class Local:
     async def take_back(self, path: Path) -> None:
         """Nothing was lent."""
 
-    def shell_argv(self) -> list[str]:
-        """A login shell."""
-        return [os.environ.get("SHELL") or "/bin/sh", "-l"]
+    async def forward(self, to: str) -> str:
+        """Where it is."""
+        return to
+
+    async def end_forward(self, at: str, to: str) -> None:
+        """Nothing was begun."""
+
+    def shell_argv(self, script: str = "") -> list[str]:
+        """A login shell, or a script."""
+        return ["/bin/sh", script] if script else [os.environ.get("SHELL") or "/bin/sh", "-l"]
 
     def copy_argv(self) -> tuple[list[str], str] | None:
         """No remote shell: the same files."""

@@ -22,8 +22,20 @@ class Transport(Protocol):
     async def take_back(self, path: Path) -> None:
         """Ends what `lend` began. Raises Unreachable."""
 
-    def shell_argv(self) -> list[str]:
-        """The command that gives a terminal on the node; runs in the user's own terminal."""
+    async def forward(self, to: str) -> str:
+        """Where a port of the node ("6006": on its loopback) or a Unix socket of it ("/…") is reached here.
+
+        In the same form: a port of ours or a socket's path. Raises Unreachable.
+        """
+
+    async def end_forward(self, at: str, to: str) -> None:
+        """Ends what `forward` began. Raises Unreachable."""
+
+    def shell_argv(self, script: str = "") -> list[str]:
+        """The command that gives a terminal on the node; runs in the user's own terminal.
+
+        With the path of a script there, /bin/sh runs that instead of a login shell.
+        """
 
     def copy_argv(self) -> tuple[list[str], str] | None:
         """What rsync is given to reach the node: a remote shell and a host, which is "" for this machine.

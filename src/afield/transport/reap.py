@@ -34,6 +34,15 @@ def reap(folder: Path) -> int:
     return ended
 
 
+def abandoned(folder: Path) -> list[int]:
+    """The processes that `reap` would end."""
+    names = [path.name.split("-") for path in folder.glob(f"{_PREFIX}*")]
+    lost = [
+        parts[1] for parts in names if len(parts) == 3 and not identity_lives(parts[2]) and identity_lives(parts[1])
+    ]
+    return sorted(int(known.partition(".")[0]) for known in lost)
+
+
 def identity(pid: int) -> str:
     """`PID.START`, the start in clock ticks since boot, so that a pid given again is told apart; "" for no process."""
     try:

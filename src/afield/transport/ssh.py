@@ -10,11 +10,12 @@ import asyncio
 import hashlib
 import os
 import re
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
 from afield.errors import Unreachable, UsageError
-from afield.transport import reap, refusal
+from afield.transport import forwards, reap, refusal
 from afield.transport.carrier import Carrier
 from afield.transport.command import COMMAND
 from afield.transport.link import Link
@@ -72,9 +73,10 @@ class Ssh:
         quiet = ("-T", "-o", "BatchMode=yes", "-o", "LogLevel=ERROR", "-o", "ConnectTimeout=15")
         return [*self._ssh("auto"), *quiet, "--", self.target, COMMAND]
 
-    def shell_argv(self) -> list[str]:
+    def shell_argv(self, script: str = "") -> list[str]:
         """A terminal on the host; a channel of the open connection where there is one."""
-        return [*self._ssh("no"), "-t", "--", self.target]
+        words = [f"/bin/sh {shlex.quote(script)}"] if script else []
+        return [*self._ssh("no"), "-t", "--", self.target, *words]
 
     def copy_argv(self) -> tuple[list[str], str] | None:
         """A channel of the open connection for rsync; None for a target that rsync would read in another way."""
@@ -99,7 +101,7 @@ class Ssh:
 
     async def lend(self, path: Path) -> int:
         """A port of the host's loopback, chosen by it, over the open connection. Raises Unreachable `no-forward`."""
-        said = await self._ask_master("forward", f"127.0.0.1:0:{path}")
+        said = await self._ask_master("forward", "-R", f"127.0.0.1:0:{path}")
         if not said.isdigit():
             raise Unreachable(f"{self.target} forwards nothing", why=said or "ssh named no port", code="no-forward")
         return int(said)
@@ -107,13 +109,28 @@ class Ssh:
     async def take_back(self, path: Path) -> None:
         """The port is closed. Raises Unreachable when the connection is gone, and the port with it."""
         # In the words of the request: ssh does not know it by the port that it came to.
-        await self._ask_master("cancel", f"127.0.0.1:0:{path}")
+        await self._ask_master("cancel", "-R", f"127.0.0.1:0:{path}")
 
-    async def _ask_master(self, order: str, forward: str) -> str:
-        """Give an order about a reverse forward to the open connection; what ssh answers."""
-        # No configuration: its own forwards would be asked for along with ours. The control path says all.
-        path = str(self.control).replace("%", "%%")
-        argv = ["ssh", "-F", os.devnull, "-o", f"ControlPath={path}", "-O", order, "-R", forward, "--", self.target]
+    async def forward(self, to: str) -> str:
+        """A Unix socket of ours, for us alone, that leads to a port or a socket of the host. Raises Unreachable."""
+        path = forwards.note(self._folder, self.control, to)
+        try:
+            await self._ask_master("forward", "-L", f"{path}:{forwards.place(to)}")
+        except BaseException:
+            forwards.forget(path)
+            raise
+        return str(path)
+
+    async def end_forward(self, at: str, to: str) -> None:
+        """The socket is gone. Raises Unreachable when the connection was, and the forward with it."""
+        try:
+            await self._ask_master("cancel", "-L", f"{at}:{forwards.place(to)}")
+        finally:
+            forwards.forget(Path(at))
+
+    async def _ask_master(self, order: str, way: str, forward: str) -> str:
+        """Give an order about a forward to the open connection; what ssh answers."""
+        argv = [*forwards.argv(self.control, order, way, forward), "--", self.target]
         pipe = asyncio.subprocess.PIPE
         quiet = asyncio.subprocess.DEVNULL
         process = await asyncio.create_subprocess_exec(*argv, stdin=quiet, stdout=pipe, stderr=pipe)

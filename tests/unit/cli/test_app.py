@@ -11,7 +11,7 @@ from afield.cli.table import COMMANDS
 @pytest.mark.parametrize(
     ("word", "hints"),
     [
-        ("top", ["afield status"]),
+        ("htop", ["afield top"]),
         ("submit", ["afield run -d"]),
         ("stp", ["afield stop"]),
         ("zzzz", ["afield --help"]),

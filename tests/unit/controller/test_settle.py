@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -219,3 +220,24 @@ def test_an_orphan_gets_a_watcher_again() -> None:
     assert [o.verb for o in assess(attempt(A), End.ALL, {A: orphan}).orders] == ["adopt"]
     stopping = attempt(A, state=State.STOPPING, why=Why.USER)
     assert [o.verb for o in assess(stopping, End.ALL, {A: orphan}).orders] == ["stop"]
+
+
+def test_the_cause_is_the_failure_that_came_first_not_that_of_the_lower_rank() -> None:
+    def failed(rank: str, at: float) -> dict[str, Any]:
+        ended = process(code=1)
+        ended["exit"]["at"] = at
+        return facts(lock="free", processes={rank: ended}, final=final(cause=int(rank)))
+
+    running = replace(attempt(A, B, state=State.RUNNING), started_at=1.0)
+    (event,) = assess(running, End.ALL, {A: failed("0", 20.0), B: failed("1", 10.0)}).events
+    assert isinstance(event, AttemptExited)
+    assert event.cause == 1
+
+
+def test_a_failed_preflight_names_the_worker_where_there_are_several() -> None:
+    stage = {"started": None, "exit": {"code": 3, "signal": None}, "alive": False, "out": 0, "err": 0}
+    broken = facts(lock="free", stages={"preflight": stage}, final=final(stage="preflight"))
+    fine = facts(lock="free", sealed={"reason": "x", "by": "link"})
+    (event,) = assess(attempt(A, B), End.ALL, {A: fine, B: broken}).events
+    assert isinstance(event, PrepareFailed)
+    assert event.detail == "exit code 3 on worker 1 (b)"

@@ -19,6 +19,7 @@ from afield.model.request import (
     parse,
     parse_devices,
     parse_gpus,
+    parse_need,
 )
 
 G = 1 << 30
@@ -104,7 +105,7 @@ def test_refused_with_its_column(text: str, column: int, part: str) -> None:
         ("[4]", "4:gpu"),
         ("4", "4:gpu"),
         ("gpu", "[gpu]"),
-        ("[x=1]", "cpu=, mem= and disk="),
+        ("[x=1]", "cpu=, mem=, disk= and gpu_mem="),
     ],
 )
 def test_says_what_was_meant(text: str, hint: str) -> None:
@@ -216,3 +217,24 @@ def test_any_short_form_is_read_or_refused_with_a_column(text: str) -> None:
 def test_zeros_before_a_count_change_nothing(text: str) -> None:
     reader = parse if "[" in text else parse_gpus
     assert reader(text) == reader(text.replace("0", ""))
+
+
+def test_memory_of_devices_is_read_and_written() -> None:
+    asked = parse("[2:a100,gpu_mem=40G,disk=3G]")
+    assert asked.groups[0].device_bytes == 40 << 30
+    assert format(asked) == "[2:a100,gpu_mem=40G,disk=3G]"
+    assert format(parse("[gpu_mem=1.5G]")) == "[gpu,gpu_mem=1.5G]"
+    assert format(parse_need("gpu_mem=1.5G,disk=3G")) == "[gpu,gpu_mem=1.5G,disk=3G]"
+    assert format(parse_need("gpu_mem=1.5G", parse_gpus("2:a100"))) == "[2:a100,gpu_mem=1.5G]"
+    assert format(parse_need("disk=1G", parse_gpus("4"))) == "[4:gpu,disk=1G]"
+
+
+@pytest.mark.parametrize("text", ["gpu_mem", "gpu_mem=", "gpu_mem=5", "disk=1G],[", "2:[", "gpu_mem=1G,gpu_mem=2G"])
+def test_what_is_no_need_is_refused(text: str) -> None:
+    with pytest.raises(UsageError):
+        parse_need(text)
+
+
+def test_devices_are_named_once() -> None:
+    with pytest.raises(UsageError, match="both name devices"):
+        parse_need("2:a100,disk=1G", parse_gpus("2"))

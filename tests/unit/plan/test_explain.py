@@ -39,7 +39,7 @@ def test_not_big_enough() -> None:
     told.submit("[2:a]")
     found = why(told, 1)
     assert found.reason == "nothing fits: no node has 2 a"
-    assert found.lines == ("box1 has 1 a, 8 cores, 64G memory, 100G free disk",)
+    assert found.lines == ("box1 has 1 a with 16G, 8 cores, 64G memory, 100G free disk",)
 
 
 @pytest.mark.parametrize(

@@ -59,7 +59,7 @@ def test_what_no_node_can_hold_is_refused(request_: str, what: str) -> None:
     error = refused(fleet(), request_)
     assert isinstance(error, NothingFits)
     assert (error.what, error.exit) == (what, Exit.NOTHING_FITS)
-    assert "box1 has 4 a100, 16 cores, 128G memory, 100G free disk" in error.why
+    assert "box1 has 4 a100 with 16G, 16 cores, 128G memory, 100G free disk" in error.why
     assert error.hints
 
 
@@ -126,7 +126,7 @@ def test_many_nodes_are_listed_in_part() -> None:
 def test_words_for_what_a_node_has() -> None:
     told = Story()
     box = told.node("box1", "a", "b", "a", cpu=2.5)
-    assert has(told.world.nodes[box]) == "2 a, 1 b, 2.5 cores, 64G memory, 100G free disk"
+    assert has(told.world.nodes[box]) == "2 a with 16G, 1 b with 16G, 2.5 cores, 64G memory, 100G free disk"
 
 
 @settings(max_examples=100, deadline=None)

@@ -70,3 +70,13 @@ def test_a_python_file_gets_its_interpreter() -> None:
     kitchen.environment = LIVE
     assert kitchen.argv({"argv": ["a.py"], "python": True}) == ["/e/bin/python", "a.py"]
     assert kitchen.argv({"argv": ["a.py"]}) == ["a.py"]
+
+
+def test_secrets_are_for_the_program_and_its_stages_and_not_for_a_build() -> None:
+    kitchen = _kitchen()
+    kitchen.case.secrets = {"KEY": "v", "HOME": "/mine", "AFIELD_MARK": "no"}
+    own = kitchen.variables({"variables": {"KEY": "shown"}}, {})
+    assert (own["KEY"], own["HOME"], own["AFIELD_MARK"]) == ("v", "/mine", "st.1.2.n.01234567")
+    assert kitchen.shared({})["KEY"] == "v"
+    built = kitchen.building({"UV_X": "1"})
+    assert ("KEY" in built, built["HOME"], built["UV_X"]) == (False, "/h", "1")

@@ -13,7 +13,7 @@ from afield.errors import UsageError
 from afield.sdk import calls
 from afield.sdk.notebook import shown
 from afield.sdk.options import Options
-from afield.sdk.submit import BIG
+from afield.sdk.submit import ONCE
 
 
 @af.function(gpus=2, name="train")
@@ -35,7 +35,7 @@ def test_it_may_be_sent_itself_and_is_plain_there() -> None:
 
 
 def test_options_are_the_settings_by_name() -> None:
-    assert set(Options.__annotations__) == {key.name for key in KEYS} | {BIG}
+    assert set(Options.__annotations__) == {key.name for key in KEYS} | set(ONCE)
 
 
 def test_an_option_that_does_not_exist_is_refused_at_once() -> None:
@@ -65,3 +65,9 @@ def test_a_notebook_shows_nothing_that_a_job_wrote_as_markup() -> None:
     assert "&lt;b&gt;" in text
     assert "box&amp;1" in text
     assert "timed out" in text
+
+
+def test_a_function_cannot_run_in_the_code_of_another_job(tmp_path: Path) -> None:
+    (tmp_path / "afield.toml").write_text("")
+    with pytest.raises(UsageError, match="brings its own code"):
+        calls.build(len, [((), {})], {"no_sync": True}, tmp_path)

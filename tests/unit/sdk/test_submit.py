@@ -137,3 +137,42 @@ def test_code_that_cannot_be_compared_is_told(project: Path) -> None:
         code_diff(code, {**code, "workspace": "f" * 16})
     with pytest.raises(NotFound, match="no longer there"):
         code_diff({**code, "root": str(project / "gone")}, None)
+
+
+def test_a_setup_depends_on_the_variables_that_it_has_a_word_for(project: Path) -> None:
+    (project / "sub/get.sh").write_text("curl $SOURCE\n")
+
+    def content(**env: str) -> str:
+        return str(build(["train.py"], {"setup": "sh get.sh", "env": env}).body["task"]["setup_content"])
+
+    assert content(SOURCE="a") != content(SOURCE="b")
+    assert content(SOURCE="a", SEED="1") == content(SOURCE="a", SEED="2")
+
+
+@pytest.mark.parametrize("word", ["../../elsewhere.py", "../../project2/x.py"])
+def test_a_program_outside_of_the_workspace_is_refused(project: Path, word: str) -> None:
+    target = project / "sub" / word
+    target.parent.mkdir(exist_ok=True)
+    target.write_text("")
+    with pytest.raises(UsageError) as refused:
+        build([word], {})
+    assert refused.value.code == "entry-outside"
+    build(["../sub/train.py"], {})
+
+
+def test_a_preflight_is_left_out_once(project: Path) -> None:
+    (project / "afield.toml").write_text('preflight = "nvidia-smi"\n')
+    assert build(["train.py"], {}).body["task"]["preflight"]
+    assert not build(["train.py"], {"no_preflight": True}).body["task"]["preflight"]
+
+
+def test_imports_are_found_in_other_folders_of_the_snapshot(project: Path) -> None:
+    common = project.parent / "common"
+    common.mkdir()
+    (common / "__init__.py").write_text("import nowhere_to_be_found\n")
+    (project / "train.py").write_text("import common\n")
+    alone = build(["train.py"], {}, project)
+    assert any("common" in note for note in alone.notes)
+    both = build(["train.py"], {"dirs": ["../common"]}, project)
+    assert not any("common (" in note for note in both.notes)
+    assert any("nowhere_to_be_found" in note for note in both.notes)

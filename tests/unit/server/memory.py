@@ -25,6 +25,7 @@ if "TEST_BUILD" in os.environ:
 
 from pydantic import TypeAdapter  # after the build is what a test wants it to be
 
+from afield.config.secrets import Secrets
 from afield.controller.submit import Submission
 from afield.errors import Conflict, NotFound, NothingFits
 from afield.folders import Folders
@@ -73,6 +74,12 @@ class MemoryFleet:
     async def probe(self, name: str) -> View:
         return {**self.view(name), "probed": True}
 
+    async def probe_all(self, names: list[str] | None) -> list[View]:
+        return [{**self.view(n), "probed": True} for n in names or [node["name"] for node in self.added]]
+
+    async def clean(self, name: str, *, every: bool, force: bool, act: bool) -> dict[str, Any]:
+        return {**self.view(name), "every": every, "force": force, "act": act}
+
     def view(self, name: str) -> View:
         for node in self.added:
             if node["name"] == name:
@@ -85,7 +92,15 @@ class MemoryFleet:
     def shell(self, name: str) -> View:
         return {"argv": ["ssh", "-t", name], "login": ["ssh", name], "agent": self.agent}
 
-    async def execute(
+
+FILES = {"model.bin": b"\0\xff" * 300_000, "logs/a.txt": b"hello\n", "bad\udcff.txt": b"", "empty": b""}
+WHEN = 1_700_000_000_000_000_001
+
+
+class MemoryBeside:
+    """Commands: each says its own words."""
+
+    async def on_nodes(
         self, names: list[str] | None, argv: list[str], variables: dict[str, str]
     ) -> AsyncIterator[Frame]:
         for name in names or ["box1"]:
@@ -95,9 +110,13 @@ class MemoryFleet:
             yield {"on": "exit", "node": name, "code": 0, "signal": None}, b""
         yield {"on": "done"}, b""
 
+    def in_job(
+        self, number: int, workers: list[int] | None, argv: list[str], variables: dict[str, str]
+    ) -> AsyncIterator[Frame]:
+        return self.on_nodes([f"w{worker}" for worker in workers or [0]], argv, variables)
 
-FILES = {"model.bin": b"\0\xff" * 300_000, "logs/a.txt": b"hello\n", "bad\udcff.txt": b"", "empty": b""}
-WHEN = 1_700_000_000_000_000_001
+    async def shell(self, number: int, worker: int) -> View:
+        return {"argv": ["ssh", "-t", f"w{worker}", f"job {number}"], "login": None, "node": f"w{worker}"}
 
 
 class MemoryData:
@@ -139,6 +158,26 @@ class MemoryData:
         return count
 
 
+class MemoryForwards:
+    """Each place is reached at itself; held until the caller leaves, but a job's is over at once."""
+
+    def __init__(self) -> None:
+        self.held = 0
+
+    async def hold(self, wanted: Mapping[str, Any]) -> AsyncIterator[Frame]:
+        if wanted["node"] == "nowhere":
+            raise NotFound("there is no node nowhere")
+        self.held += 1
+        try:
+            yield {"on": "open", "node": "box1", "ways": {place: place for place in wanted["places"]}}, b""
+            if wanted["job"] is not None:
+                yield {"on": "end", "job": {"number": wanted["job"]}}, b""
+                return
+            await asyncio.Event().wait()
+        finally:
+            self.held -= 1
+
+
 class MemoryController:
     """Jobs in a list and in a file."""
 
@@ -146,6 +185,9 @@ class MemoryController:
         self.store_id = "memory"
         self.fleet = MemoryFleet()
         self.data = MemoryData()
+        self.secrets = Secrets(str(state / "secrets.json"))
+        self.forwards = MemoryForwards()
+        self.beside = MemoryBeside()
         self.asked: list[Submission] = []
         self.stopped: set[int] = set()
         self.given = 0
@@ -211,13 +253,15 @@ class MemoryController:
     def why(self, number: int) -> View:
         return {"schema": 1, "job": number, "reason": self.job(number)["reason"], "lines": []}
 
-    async def follow(self, number: int, cursors: dict[str, int], *, follow_on: bool = True) -> AsyncIterator[Frame]:
+    async def follow(
+        self, number: int, cursors: dict[str, int], *, follow_on: bool = True, tail: int | None = None
+    ) -> AsyncIterator[Frame]:
         key = f"{number}.1/p0/out"
         try:
             yield {"on": "job", "job": self.job(number)}, b""
             yield {"on": "stage", "attempt": f"{number}.1", "stage": "machine", "state": "done", "text": "box1"}, b""
-            at = cursors.get(key, 0)
             whole = output(self._lines(number))
+            at = cursors.get(key, 0 if tail is None else max(0, len(whole) - tail))
             while data := whole[at : at + wire.CHUNK]:
                 at += len(data)
                 self.given += len(data)
@@ -247,6 +291,12 @@ class MemoryController:
                 at += 1
                 yield Record(at, 1000.0 + at, GoalSet(JobNumber(at), Goal.RUN, "me"))
             await asyncio.sleep(0.01)
+
+    def names(self) -> View:
+        return {
+            "nodes": [(node["name"], "ready") for node in self.fleet.added],
+            "jobs": [],
+        }
 
     def overview(self) -> View:
         return {"schema": 1, "given": self.given, "agent": self.fleet.agent}

@@ -131,7 +131,7 @@ def test_the_api_describes_itself() -> None:
         "/v1/jobs",
         *(
             f"/v1/jobs/{{number}}{rest}"
-            for rest in ("", "/why", "/submission", "/stop", "/release", "/follow", "/output", "/file")
+            for rest in ("", "/why", "/submission", "/stop", "/release", "/follow", "/shell", "/output", "/file")
         ),
     }
     assert {p for p in paths if "/data" in p} == {

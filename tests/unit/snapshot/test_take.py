@@ -6,6 +6,7 @@ import os
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -281,13 +282,13 @@ except AfieldError as error:
 """
 
 
-def unreadable(root: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
+def unreadable(root: Path) -> str:
     """What a user without rights hears; run apart, because root may read everything."""
     cache = root.parent / "other-cache"
     cache.mkdir(mode=0o777, exist_ok=True)
     cache.chmod(0o777)
     folder = root
-    while folder != tmp_path_factory.getbasetemp().parent.parent:
+    while folder != Path(tempfile.gettempdir()):
         folder.chmod(folder.stat().st_mode | 0o055)
         folder = folder.parent
     done = subprocess.run(
@@ -300,19 +301,19 @@ def unreadable(root: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
     return done.stdout + done.stderr
 
 
-def test_an_unreadable_file_is_named(root: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+def test_an_unreadable_file_is_named(root: Path) -> None:
     put(root, "open.py")
     put(root, "closed.py", mode=0o000)
-    said = unreadable(root, tmp_path_factory)
+    said = unreadable(root)
     assert said.startswith("unreadable ")
     assert "closed.py: Permission denied" in said
 
 
-def test_an_unreadable_folder_is_named(root: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+def test_an_unreadable_folder_is_named(root: Path) -> None:
     put(root, "open.py")
     put(root, "closed/a.py")
     (root / "closed").chmod(0o000)
-    said = unreadable(root, tmp_path_factory)
+    said = unreadable(root)
     (root / "closed").chmod(0o755)
     assert said.startswith("unreadable ")
     assert "closed/" in said

@@ -33,7 +33,8 @@ def command(argv: tuple[str, ...], output: Path, as_json: str | None, **options:
 
     made = bundle(list(argv), given(options), output)
     if as_json:
-        show.as_json({"schema": 1, "path": str(made.path), "files": made.files, "bytes": made.bytes})
+        told = {"schema": 1, "path": str(made.path), "files": made.files, "bytes": made.bytes}
+        show.as_json(told, context.fields(as_json))
         return
     print(made.path)
     show.say(f"{show.files(made.files)}, {show.size(made.bytes)}; run it: tar xzf {show.safe(str(made.path))}, run.sh")

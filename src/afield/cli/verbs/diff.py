@@ -12,9 +12,10 @@ from afield.errors import UsageError
 
 
 @click.command(name="diff", short_help="what changed in the code")
+@context.json_option
 @click.argument("job", type=context.JOB)
 @click.argument("other", type=context.JOB, required=False)
-def command(job: int | str, other: int | str | None) -> None:
+def command(job: int | str, other: int | str | None, as_json: str | None) -> None:
     """Show how the code of two jobs differs, or the code of one from the workspace now.
 
     \b
@@ -26,6 +27,10 @@ def command(job: int | str, other: int | str | None) -> None:
     client = context.client()
     first = _snapshot(client, job)
     text = code_diff(first, _snapshot(client, other) if other is not None else None)
+    if as_json:
+        told = {"schema": 1, "same": not text, "diff": text.decode("utf-8", "replace")}
+        show.as_json(told, context.fields(as_json))
+        return
     if not text:
         show.say("the code is the same")
         return

@@ -2,143 +2,84 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 import sys
-import time
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from afield.cli import context, show
-from afield.errors import AfieldError
+from afield.errors import AfieldError, UsageError
+
+if TYPE_CHECKING:
+    from afield.sdk.doctor import Check
 
 SIGNS = {"ok": ("✓", show.GREEN), "warn": ("!", show.YELLOW), "bad": ("✗", show.RED)}
-LEAST_DISK = 2_000_000_000
-MOST_SKEW_S = 5.0
-
-
-class Check(NamedTuple):
-    """One finding: where, how it is, what was found, what fixes it."""
-
-    where: str
-    state: str
-    text: str
-    fix: str = ""
 
 
 @click.command(name="doctor", short_help="check this machine, the project and nodes")
+@click.option("--fix", is_flag=True, help="Do the harmless repairs, each after a question.")
+@click.option("-y", "--yes", is_flag=True, help="With --fix: do not ask.")
 @context.json_option
 @click.argument("nodes", nargs=-1)
-def command(nodes: tuple[str, ...], as_json: str | None) -> int:
+def command(nodes: tuple[str, ...], as_json: str | None, fix: bool, yes: bool) -> int:
     """Check this machine, the project here, and nodes (all when none is named). Exit 1 when something is wrong.
 
     \b
       afield doctor
       afield doctor box1
+      afield doctor --fix
     """
+    client = context.client()
     checks: list[Check] = []
-    for check in _all(nodes):
+    for check in _all(client, nodes):
         checks.append(check)
         if not as_json:
-            sign, colour = SIGNS[check.state]
-            print(f"{show.paint(sign, colour, sys.stdout)} {check.where:<10} {show.safe(check.text)}")
-            if check.fix:
-                print(f"             try: {show.safe(check.fix)}")
+            _line(check)
+    done = _fixed(client, checks, ask=not yes) if fix else {}
     if as_json:
-        show.as_json({"schema": 1, "checks": [c._asdict() for c in checks]})
-    return 1 if any(c.state == "bad" for c in checks) else 0
+        found = [{**c._asdict(), "fixed": done.get(c.repair, "") if c.repair else ""} for c in checks]
+        show.as_json({"schema": 1, "checks": found}, context.fields(as_json))
+    elif not fix and any(c.repair for c in checks):
+        show.hint("afield doctor --fix    does the harmless repairs, each after a question")
+    return 1 if any(c.state == "bad" and c.repair not in done for c in checks) else 0
 
 
-def _all(nodes: tuple[str, ...]) -> Iterator[Check]:
-    yield from _machine()
-    yield from _kept()
-    yield from _project()
-    client = context.client()
-    for name in nodes or [n["name"] for n in client.nodes()]:
-        yield from _node(client, name)
+def _all(client: Any, names: tuple[str, ...]) -> Iterator[Check]:
+    from afield.sdk import doctor, doctor_nodes
+
+    yield from doctor.machine()
+    yield from doctor.project()
+    yield from doctor_nodes.nodes(client, names)
 
 
-def _machine() -> Iterator[Check]:
-    yield Check("machine", "ok", f"Python {sys.version.split()[0]}")
-    for program, use in (("git", "snapshots of your code"), ("ssh", "nodes that ssh reaches")):
-        found = shutil.which(program)
-        state = "ok" if found else "bad"
-        yield Check(
-            "machine",
-            state,
-            f"{program}: {found or 'missing'}",
-            "" if found else f"install {program}: needed for {use}",
+def _line(check: Check) -> None:
+    sign, colour = SIGNS[check.state]
+    print(f"{show.paint(sign, colour, sys.stdout)} {check.where:<10} {show.safe(check.text)}")
+    if check.fix:
+        print(f"             try: {show.safe(check.fix)}")
+
+
+def _fixed(client: Any, checks: list[Check], *, ask: bool) -> dict[str, str]:
+    """What was done, by repair; one that fails is told and the others go on."""
+    from afield.sdk import repairs
+
+    wanted = list(dict.fromkeys(c.repair for c in checks if c.repair))
+    if wanted and ask and not (sys.stdin.isatty() and sys.stderr.isatty()):
+        raise UsageError(
+            "repairs are not done unasked",
+            why="; ".join(repairs.question(repair) for repair in wanted),
+            hints=["afield doctor --fix -y"],
         )
-    from afield.config import folders
-
-    free = shutil.disk_usage(folders().state).free
-    low = free < LEAST_DISK
-    yield Check(
-        "machine", "warn" if low else "ok", f"{show.size(free)} free for the store", "free some space" if low else ""
-    )
-
-
-def _kept() -> Iterator[Check]:
-    """What grows on this machine, and what removes it."""
-    from afield.config import folders
-
-    told = folders()
-    for name, folder in (
-        ("output of jobs, kept with them", os.path.join(told.state, "output")),
-        ("snapshots of your code", os.path.join(told.cache, "shadow")),
-    ):
-        if os.path.isdir(folder):
-            yield Check("machine", "ok", f"{show.size(_bytes(folder))} {name}: {folder}")
-
-
-def _bytes(folder: str) -> int:
-    total = 0
-    for above, _, names in os.walk(folder):
-        for name in names:
-            try:
-                total += os.lstat(os.path.join(above, name)).st_blocks * 512
-            except FileNotFoundError:
-                continue
-    return total
-
-
-def _project() -> Iterator[Check]:
-    from afield.sdk.submit import describe
-
-    try:
-        for text in describe():
-            yield Check("project", "ok", text)
-    except AfieldError as error:
-        yield Check("project", "bad", error.what, error.hints[0] if error.hints else error.why)
-
-
-def _node(client: Any, name: str) -> Iterator[Check]:
-    try:
-        view = client.probe_node(name)
-    except AfieldError as error:
-        why = f"{error.what}: {error.why}" if error.why else error.what
-        yield Check(name, "bad", why, error.hints[0] if error.hints else "")
-        return
-    facts = view["facts"]
-    yield Check(name, "ok", f"answers; Python {facts.get('python', '?')}, folder {facts.get('root', '?')}")
-    skew = float(facts.get("time") or time.time()) - time.time()
-    if abs(skew) > MOST_SKEW_S:
-        yield Check(
-            name, "warn", f"its clock differs by {show.duration(abs(skew))}", "set up time synchronisation there"
-        )
-    low = view["disk_bytes"] < LEAST_DISK
-    yield Check(
-        name,
-        "warn" if low else "ok",
-        f"{show.size(view['disk_bytes'])} disk free",
-        "free some space there" if low else "",
-    )
-    if facts.get("linger") == "False" and facts.get("systemd_user") == "True":
-        yield Check(name, "warn", "its login manager may end jobs at logout", "loginctl enable-linger, on the node")
-    uv = facts.get("uv")
-    yield Check(name, "ok", f"uv {uv}" if uv else "no uv: ours is sent when an environment needs it")
-    for device in view["devices"]:
-        if device["busy"]:
-            yield Check(name, "warn", f"device {device['id']} is used by {device['busy']}")
+    done = {}
+    for repair in wanted:
+        text = repairs.question(repair)
+        if ask and not click.confirm(f"{text[:1].upper()}{text[1:]}?", err=True):
+            continue
+        try:
+            done[repair] = repairs.mend(repair, client)
+        except (AfieldError, OSError) as error:
+            show.say(f"{text}: {show.safe(str(error))}")
+            continue
+        show.say(f"{show.paint('✓', show.GREEN, sys.stderr)} {show.safe(done[repair])}")
+    return done

@@ -24,8 +24,8 @@ def command(urls: tuple[str, ...], place: str, sha256: str, where: Where, as_jso
     command goes on where it was; what is there with the right size or sum is not fetched again.
 
     \b
-      afield fetch https://example.org/train.tar https://example.org/val.tar -n box1
-      afield fetch https://example.org/vocab.json --to box1:/scratch/me --sha256 9f86d0…
+      afield fetch https://example.org/train.tar -n box1
+      afield fetch https://example.org/a.json --to box1:/scratch --sha256 9f8…
     """
     from afield.sdk.places import parse
 

@@ -10,7 +10,10 @@ import click
 from afield.cli import context, show
 from afield.cli.app import SETTINGS, Lazy
 from afield.cli.table import NODE
+from afield.cli.verbs.node_ls import ls, node_row
 from afield.errors import AfieldError, UsageError
+
+__all__ = ["add", "command", "login", "ls", "rm", "set_", "show_"]
 
 command = Lazy(
     NODE,
@@ -65,50 +68,8 @@ def _trust(target: str, error: AfieldError, yes: bool) -> None:
     trust(target, keys)
 
 
-@click.command(name="ls", short_help="list nodes")
-@context.json_option
-def ls(as_json: str | None) -> None:
-    """List nodes with their health and what they have.
-
-    \b
-      afield node ls
-    """
-    nodes = context.client().nodes()
-    if as_json:
-        show.as_json({"schema": 1, "nodes": nodes}, context.fields(as_json))
-        return
-    show.table(
-        [node_row(n) for n in nodes], ["NODE", "HEALTH", "CPU", "MEMORY", "DEVICES", "JOBS"], {1: show.PHASE_COLOURS}
-    )
-    for node in nodes:
-        if node["health"] in ("unreachable", "needs_login"):
-            show.say(show.safe(node["detail"] or f"{node['name']}: {node['health']}"))
-            for text in node["hints"][:1]:
-                show.hint(f"  try: {show.safe(text)}")
-
-
-def node_row(node: dict[str, Any]) -> list[str]:
-    """A node as a row of a table."""
-    free = [d for d in node["devices"] if d["job"] is None and not d["busy"]]
-    counts: dict[str, int] = {}
-    for device in node["devices"]:
-        counts[device["model"]] = counts.get(device["model"], 0) + 1
-    devices = ", ".join(f"{n} × {m}" for m, n in counts.items())
-    if devices:
-        devices += f" ({len(free)} free)"
-    known = node["seen_at"] is not None
-    return [
-        node["name"],
-        node["health"],
-        f"{node['cpu']:g}" if known else "-",
-        show.size(node["memory_bytes"]) if known else "-",
-        devices or "-",
-        ",".join(str(j) for j in node["jobs"]) or "-",
-    ]
-
-
 def _line(node: dict[str, Any]) -> str:
-    _, _, cpu, memory, devices, _ = node_row(node)
+    _, _, cpu, memory, devices, *_ = node_row(node)
     parts = [f"{cpu} cores", f"{memory} memory", f"{show.size(node['disk_bytes'])} disk free"]
     if devices != "-":
         parts.insert(0, devices)

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import sys
-import time
-from typing import Any
-
 import click
 
 from afield.cli import context, show
+from afield.cli.jobs import COLUMNS, of_now, row
 
 
 @click.command(name="ps", short_help="list jobs")
@@ -26,7 +23,7 @@ def command(all_: bool, limit: int, as_json: str | None) -> None:
     client = context.client()
     found = client.jobs(all=True, limit=limit)
     more = len(found) == limit and int(found[-1]["number"]) > 1
-    jobs = found if all_ else _of_now(client, found, limit if more else 0)
+    jobs = found if all_ else of_now(client, found, limit if more else 0)
     jobs = jobs[::-1]
     if as_json:
         show.as_json({"schema": 1, "jobs": jobs}, context.fields(as_json))
@@ -34,53 +31,6 @@ def command(all_: bool, limit: int, as_json: str | None) -> None:
     if not jobs:
         show.say("no jobs; start one: afield run train.py")
         return
-    show.table(
-        [_row(j) for j in jobs],
-        ["JOB", "NAME", "STATE", "WHERE", "DEVICES", "TIME", "COMMAND"],
-        {2: show.PHASE_COLOURS},
-    )
+    show.table([row(j) for j in jobs], COLUMNS, {2: show.PHASE_COLOURS})
     if more:
         show.hint(f"of the newest {limit}; for older ones: --limit {10 * limit}")
-
-
-def _of_now(client: Any, found: list[dict[str, Any]], limit: int) -> list[dict[str, Any]]:
-    """Of the newest jobs those of today; with a limit also unfinished ones that are older than these."""
-    recent = time.time() - 86400
-    jobs = [j for j in found if j["ended_at"] is None or (show.moment(j["ended_at"]) or 0) > recent]
-    known = {j["number"] for j in jobs}
-    older = [j for j in client.jobs(all=False, limit=limit) if j["number"] not in known] if limit else []
-    return sorted([*jobs, *older], key=lambda j: -int(j["number"]))
-
-
-def _row(job: dict[str, Any]) -> list[str]:
-    devices = sum(len(d) for d in job["devices"].values())
-    command = " ".join(job["command"])
-    return [
-        str(job["number"]),
-        job["name"] or "-",
-        state(job),
-        ",".join(job["nodes"]) or "-",
-        str(devices or "-"),
-        _took(job),
-        command,
-    ]
-
-
-def state(job: dict[str, Any]) -> str:
-    """The phase with what triage needs: the reason of a waiting job, the exit of a failed one, a silent node."""
-    phase = str(job["phase"])
-    if job["silent"]:
-        node, seconds = next(iter(job["silent"].items()))
-        return f"{phase} ({node} silent {show.duration(seconds)})"
-    reason = job["reason"].splitlines()[0] if job["reason"] else ""
-    if sys.stdout.isatty() and len(reason) > 40:
-        reason = reason[:39] + "…"
-    return f"{phase} ({reason})" if reason else phase
-
-
-def _took(job: dict[str, Any]) -> str:
-    started = show.moment(job["started_at"])
-    if started is None:
-        return "-"
-    ended = show.moment(job["ended_at"]) or time.time()
-    return show.duration(max(0.0, ended - started))

@@ -18,10 +18,10 @@ def command(words: tuple[str, ...], where: Where, as_json: str | None) -> int:
     """Bring files and folders to a node. What is there already is not sent; after a cut the same command goes on.
 
     \b
-      afield push data/train.bin box1:data/          into data/ of your area there (a job's USER_DIR)
-      afield push 'a b.txt' runs box1:/scratch/me/   into a folder of the node
-      afield push tokenizer.json --all shared:       into the area that all jobs see (SHARED_DIR), on every node
-      afield push extra.yaml 12:keep/                into the folder of job 12
+      afield push data/train.bin box1:data/      your area there (USER_DIR)
+      afield push 'a b.txt' runs box1:/scratch/  a folder of the node
+      afield push vocab.json --all shared:       the area of all (SHARED_DIR)
+      afield push extra.yaml 12:keep/            the folder of job 12
 
     DEST is read as by cp. Links are kept when they stay inside; see `afield help places`.
     """

@@ -5,15 +5,17 @@ from __future__ import annotations
 import click
 
 from afield.cli import context
-from afield.cli.verbs.run import attached, detached
+from afield.cli.streams import Choice, stream_options
+from afield.cli.verbs.run import Shown, attached, detached
 
 
 @click.command(name="rerun", short_help="submit a job again")
 @click.option("-d", "--detach", is_flag=True, help="Give the prompt back.")
 @click.option("-q", "--quiet", is_flag=True, help="Only the program's output and errors.")
+@stream_options
 @context.json_option
 @click.argument("job", type=context.JOB)
-def command(job: int | str, detach: bool, quiet: bool, as_json: str | None) -> int:
+def command(job: int | str, detach: bool, quiet: bool, as_json: str | None, choice: Choice) -> int:
     """Submit a job again as a new one: same code, command, environment and request.
 
     \b
@@ -27,4 +29,5 @@ def command(job: int | str, detach: bool, quiet: bool, as_json: str | None) -> i
     if detach:
         detached(view, as_json, quiet)
         return 0
-    return attached(client, view, as_json, quiet, {"sync": f"as in job {number}", "env": environment})
+    texts = {"sync": f"as in job {number}", "env": environment}
+    return attached(client, view, Shown(as_json, quiet, texts, choice))

@@ -3,26 +3,26 @@
 from __future__ import annotations
 
 import sys
-import time
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import click
 
-from afield.cli import context, keys, show
+from afield.cli import context, ends, keys, pinned, show
 from afield.cli.follow import Printer, end_line, exit_status, follow, quoted
+from afield.cli.home import home
+from afield.cli.streams import Choice, stream_options
 from afield.errors import AfieldError, Exit, UsageError
-
-COMING_S = 0.1
-"""Between two looks at whether all outputs that come by themselves are here."""
 
 EXAMPLES = """Run a command on the best free node and stream its output.
 
 \b
-  afield run train.py --lr 3e-4            here's code on any free node
-  afield run -n box1 -d train.py           a named node, and give the prompt back
-  afield run -g 2 -- torchrun train.py     two devices
-  afield run --request '2:[]' -- python3 worker.py   two processes
+  afield run train.py --lr 3e-4             here's code on any free node
+  afield run -n box1 -d train.py            on box1, and give the prompt back
+  afield run -g 2 -- torchrun train.py      two devices
+  afield run --request '2:[]' -- python3 worker.py     two processes
 
 Options end at the first word of CMD. A .py file runs under the environment's Python.
 """
@@ -31,6 +31,7 @@ Options end at the first word of CMD. A .py file runs under the environment's Py
 JOB_OPTIONS = (
     click.option("-n", "--node", multiple=True, help="Where: a node, or several to choose from."),
     click.option("-g", "--gpus", type=int, help="How many devices for the one process."),
+    click.option("--need", help="What the process needs at least, as 'gpu_mem=1.5G,disk=3G'; takes the tightest node."),
     click.option("--request", help="Process groups and what each process needs, as '2:[4:a100,mem=40G]'."),
     click.option("--time", "time_limit", help="Time limit: 90m, 2h, 1d."),
     click.option("--name", help="A name for people."),
@@ -38,9 +39,13 @@ JOB_OPTIONS = (
     click.option("--policy", help="After a fault: pass, resume, rerun, reapply, pre."),
     click.option("--environment", help="auto, none (use what the node has), plain, imports, or a file."),
     click.option("--python", help="Python version, such as 3.12."),
+    click.option("--dirs", "--dir", multiple=True, help="Another folder whose code comes too: FOLDER or NAME=FOLDER."),
     click.option("--setup", help="A shell command run once per node."),
     click.option("--preflight", help="A shell command run before every attempt; its failure ends it."),
     click.option("-e", "--env", multiple=True, metavar="K[=V]", help="A variable for the job; K alone passes yours."),
+    click.option(
+        "--secrets", "--secret", multiple=True, metavar="NAME", help="A secret that the job gets as a variable."
+    ),
     click.option("--outputs", multiple=True, metavar="PATTERN", help="Files that come home by themselves, as '*.pt'."),
     click.option("--continues", "--continue", type=context.JOB, help="Begin with the keep folder of this job."),
     click.option("--merge", is_flag=True, default=None, help="One log: errors go where output goes."),
@@ -65,20 +70,23 @@ def job_options(function: Callable[..., Any]) -> Callable[..., Any]:
     context_settings={"allow_interspersed_args": False, "ignore_unknown_options": False},
 )
 @job_options
+@stream_options
+@click.option("--no-sync", is_flag=True, help="Do not look at the code: that of this project's newest job.")
+@click.option("--no-preflight", is_flag=True, help="Leave the preflight out this time.")
 @click.option("--big", is_flag=True, help="Send a project of more than 1 GB without asking.")
 @click.option("-d", "--detach", is_flag=True, help="Give the prompt back; follow with `afield logs -f`.")
 @click.option("--dry-run", is_flag=True, help="Check everything and show the plan; submit nothing.")
 @click.option("-q", "--quiet", is_flag=True, help="Only the program's output and errors.")
 @context.json_option
 @click.argument("argv", nargs=-1, required=True, metavar="[--] CMD...", type=click.UNPROCESSED)
-def command(
-    argv: tuple[str, ...], as_json: str | None, detach: bool, dry_run: bool, quiet: bool, **options: Any
-) -> int:
+def command(argv: tuple[str, ...], as_json: str | None, quiet: bool, choice: Choice, **options: Any) -> int:
     """Submit and follow."""
+    detach, dry_run = options.pop("detach"), options.pop("dry_run")
     client = context.client()
     if options["continues"]:
         options["continues"] = context.number(client, options["continues"])
     submission = _built(list(argv), given(options))
+    choice.check(sum(group["count"] for group in submission.body["request"]["groups"]))
     if not quiet:
         show.say_dim([*submission.left_out, *(f"env: {note}" for note in submission.notes)])
     view = client.submit([submission.body], dry_run=dry_run)[0]
@@ -88,7 +96,7 @@ def command(
     if detach:
         detached(view, as_json, quiet)
         return 0
-    return attached(client, view, as_json, quiet, submission.texts)
+    return attached(client, view, Shown(as_json, quiet, submission.texts, choice))
 
 
 def given(options: dict[str, Any]) -> dict[str, Any]:
@@ -138,17 +146,28 @@ def detached(view: dict[str, Any], as_json: str | None, quiet: bool) -> None:
         show.hint(f"follow: afield logs {view['number']} -f")
 
 
-def attached(
-    client: Any, view: dict[str, Any], as_json: str | None, quiet: bool, texts: Mapping[str, str] | None = None
-) -> int:
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """What of a followed job is shown: as JSON, only the program's output, with which texts, and which output."""
+
+    as_json: str | None = None
+    quiet: bool = False
+    texts: Mapping[str, str] = field(default_factory=dict)
+    choice: Choice = field(default_factory=Choice)
+
+
+def attached(client: Any, view: dict[str, Any], shown: Shown) -> int:
     """Follow a job to its end and bring its results home; gives the exit status."""
-    number = view["number"]
+    number, quiet = view["number"], shown.quiet
     if not quiet:
-        name = view["name"]
-        title = f"{name} · job {number}" if name else f"job {number}"
-        show.say(show.paint(show.safe(title), show.BOLD, sys.stderr))
-    printer = Printer(prefixed=view["processes"] > 1, stages=not quiet, texts=texts or {})
+        commit = (view["snapshot"] or {}).get("base_commit", "")[:7]
+        parts = (view["name"], f"job {number}", f"on commit {commit}" if commit else "")
+        show.say(show.paint(show.safe(" · ".join(filter(None, parts))), show.BOLD, sys.stderr))
+    printer = Printer(shown.choice, stages=not quiet, texts=shown.texts)
+    printer.output.view = view
     if not quiet and keys.person():
+        if pinned.wanted():
+            printer.pin(partial(_progress, client, number))
         show.hint("Ctrl-C stops the job, d leaves it running")
     try:
         with keys.leaving():
@@ -160,12 +179,19 @@ def attached(
     except _LeftStopping:
         show.say(f"left; the job is still stopping: afield logs {number} -f")
         return int(Exit.STOPPED)
-    _home(client, view, quiet)
+    home(client, view, quiet)
     if not quiet or view["outcome"] == "setup_failed":
-        show.say("\n".join([*quoted(view), end_line(view)]))
-    if as_json:
-        show.as_json({"schema": 1, "job": view, "source": _source(view)}, context.fields(as_json))
+        show.say("\n".join([*quoted(view), end_line(view), *ends.table(view, printer.output.last_line)]))
+    if shown.as_json:
+        show.as_json({"schema": 1, "job": view, "source": _source(view)}, context.fields(shown.as_json))
     return exit_status(view)
+
+
+def _progress(client: Any, number: int) -> Mapping[str, Any] | None:
+    """What the job's first process said last of how far it is."""
+    from afield.sdk.said import said
+
+    return next(iter(said(client, number, "progress/0", 0)[-1:]), None)
 
 
 class _LeftStopping(Exception):
@@ -188,26 +214,6 @@ def _until_end(client: Any, number: int, printer: Printer) -> dict[str, Any]:
             show.say("stopping the job; Ctrl-C again leaves at once")
             for node in client.stop(number)["silent"]:
                 show.say(f"{node} does not answer; the job is stopped when it does")
-
-
-def _home(client: Any, view: dict[str, Any], quiet: bool) -> None:
-    from afield.sdk.results import pull
-
-    if not view["attempts"] or view["snapshot"] is None or view["outcome"] in ("setup_failed", "lost"):
-        return
-    while view["coming"] and not view["silent"]:
-        time.sleep(COMING_S)
-        view = client.job(view["number"])
-    brought = pull(client, view)
-    if brought.files and not quiet:
-        line = {
-            "stage": "fetch",
-            "state": "done",
-            "text": f"{show.files(brought.files)}, {show.size(brought.bytes)} → {brought.shown}",
-        }
-        from afield.cli.follow import stage_line
-
-        show.say(stage_line(line))
 
 
 def _source(view: dict[str, Any]) -> str:

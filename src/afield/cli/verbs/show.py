@@ -10,7 +10,7 @@ import click
 
 from afield.cli import context, show
 from afield.cli.follow import exit_status
-from afield.cli.verbs.ps import state
+from afield.cli.jobs import state
 from afield.errors import AfieldError
 from afield.sdk.client import Client
 from afield.sdk.said import said
@@ -84,9 +84,11 @@ def _attempt(attempt: dict[str, Any]) -> str:
         lines.append(
             f"  started {attempt['started_at']}" + (f", ran {show.duration(ended - started)}" if ended else "")
         )
+    several = len(attempt["nodes"]) > 1
+    where = {p["rank"]: f" on {p['node']}" if several else "" for p in attempt.get("processes", ())}
     for exited in attempt["exits"]:
         cause = "  <- ended the attempt" if attempt["cause"] == exited["rank"] and len(attempt["exits"]) > 1 else ""
-        lines.append(f"  process {exited['rank']}: {exited['how']}{cause}")
+        lines.append(f"  process {exited['rank']}{where.get(exited['rank'], '')}: {exited['how']}{cause}")
     if attempt["survivors"]:
         lines.append(f"  outlived the program and were killed: {', '.join(attempt['survivors'])}")
     lines += [f"  {line}" for line in attempt["detail"].splitlines()]

@@ -5,8 +5,8 @@ from __future__ import annotations
 import click
 
 from afield.cli import context, show
-from afield.cli.verbs.node import node_row
-from afield.cli.verbs.ps import state
+from afield.cli.jobs import COLUMNS, state
+from afield.cli.verbs.node_ls import HEADS, node_row
 
 
 @click.command(name="status", short_help="one screen: nodes and jobs")
@@ -24,7 +24,7 @@ def command(as_json: str | None) -> None:
         return
     show.table(
         [node_row(n) for n in overview["nodes"]],
-        ["NODE", "HEALTH", "CPU", "MEMORY", "DEVICES", "JOBS"],
+        HEADS,
         {1: show.PHASE_COLOURS},
     )
     print()
@@ -33,4 +33,4 @@ def command(as_json: str | None) -> None:
         print("no unfinished jobs")
         return
     rows = [[str(j["number"]), j["name"] or "-", state(j), ",".join(j["nodes"]) or "-"] for j in jobs]
-    show.table(rows, ["JOB", "NAME", "STATE", "WHERE"], {2: show.PHASE_COLOURS})
+    show.table(rows, COLUMNS[:4], {2: show.PHASE_COLOURS})

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from afield.cli import context, show
-from afield.cli.follow import end_line, quoted
+from afield.cli.jobs import answer
 
 
 @click.command(name="why", short_help="why a job waits, or how it ended")
@@ -22,14 +22,4 @@ def command(job: int | str, as_json: str | None) -> None:
     if as_json:
         show.as_json(told, context.fields(as_json))
         return
-    view = told["view"]
-    if view["outcome"]:
-        print("\n".join([end_line(view), *quoted(view)]))
-        return
-    reason = told["reason"] if told["reason"] != view["phase"] else ""
-    print(f"job {told['job']} is {view['phase']}" + (f": {show.safe(reason)}" if reason else ""))
-    for line in told["lines"]:
-        if line != reason:
-            print(f"  {show.safe(line)}")
-    for change in told.get("would_start", ()):
-        print(f"  would start it: {show.safe(change)}")
+    print("\n".join(answer(told)))

@@ -1,0 +1,31 @@
+"""Results of a followed job on their way home."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from afield.cli import show
+from afield.cli.follow import stage_line
+
+COMING_S = 0.1
+"""Between two looks at whether all outputs that come by themselves are here."""
+
+
+def home(client: Any, view: dict[str, Any], quiet: bool) -> None:
+    """Bring the results of a job that has ended home, and say so."""
+    from afield.sdk.results import pull
+
+    if not view["attempts"] or view["snapshot"] is None or view["outcome"] in ("setup_failed", "lost"):
+        return
+    while view["coming"] and not view["silent"]:
+        time.sleep(COMING_S)
+        view = client.job(view["number"])
+    brought = pull(client, view)
+    if brought.files and not quiet:
+        line = {
+            "stage": "fetch",
+            "state": "done",
+            "text": f"{show.files(brought.files)}, {show.size(brought.bytes)} → {brought.shown}",
+        }
+        show.say(stage_line(line))

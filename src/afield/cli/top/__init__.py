@@ -1,0 +1,1 @@
+"""The live screen of `afield top`. Only this folder may load Textual."""

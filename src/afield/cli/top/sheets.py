@@ -1,0 +1,124 @@
+"""Parts of the live screen: the last lines of a log, and what lies over it for a while: a question, an answer."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import ClassVar
+
+from rich.text import Text
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Vertical, VerticalScroll
+from textual.events import Resize
+from textual.message import Message
+from textual.screen import ModalScreen, Screen
+from textual.widgets import Footer, OptionList, Static
+
+BACK: list[BindingType] = [Binding("escape,q,enter", "back", "back", key_display="esc")]
+
+
+class LastLines(Static):
+    """As many of the last lines as there is room for."""
+
+    lines: Sequence[str] = ()
+
+    def show(self, lines: Sequence[str]) -> None:
+        """Other lines."""
+        self.lines = lines
+        last = lines[-max(1, self.content_size.height) :]
+        self.update(Text.from_ansi("\n".join(last), no_wrap=True))
+
+    def on_resize(self, _: Resize) -> None:
+        """Fill the new room."""
+        self.show(self.lines)
+
+
+class Jobs(OptionList):
+    """The jobs to select from; says when it has another width."""
+
+    class Fitted(Message):
+        """There is another width."""
+
+    def on_resize(self, _: Resize) -> None:
+        """Say so."""
+        self.post_message(self.Fitted())
+
+
+class Ask(ModalScreen[bool]):
+    """A question that is answered by y or n."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("y", "yes", "yes"), Binding("n,escape,q", "no", "no")]
+
+    def __init__(self, question: str) -> None:
+        super().__init__()
+        self._question = question
+
+    def compose(self) -> ComposeResult:
+        """The question."""
+        with Vertical(classes="sheet"):
+            yield Static(Text(f"{self._question}\n\ny stops it, n does not"))
+
+    def action_yes(self) -> None:
+        """Yes."""
+        self.dismiss(True)
+
+    def action_no(self) -> None:
+        """No."""
+        self.dismiss(False)
+
+
+class Told(ModalScreen[None]):
+    """Some lines, until a key closes them."""
+
+    BINDINGS: ClassVar[list[BindingType]] = BACK
+
+    def __init__(self, title: str, lines: list[str]) -> None:
+        super().__init__()
+        self._title = title
+        self._lines = lines
+
+    def compose(self) -> ComposeResult:
+        """The lines."""
+        with VerticalScroll(classes="sheet") as sheet:
+            sheet.border_title = self._title
+            sheet.border_subtitle = "esc"
+            yield Static(Text.from_ansi("\n".join(self._lines)))
+
+    def action_back(self) -> None:
+        """Close it."""
+        self.dismiss()
+
+
+class Log(Screen[None]):
+    """The last lines of a job; follows them while its end is in view."""
+
+    BINDINGS: ClassVar[list[BindingType]] = BACK
+
+    def __init__(self, title: str, lines: list[str]) -> None:
+        super().__init__()
+        self._title = title
+        self._lines = lines
+
+    def compose(self) -> ComposeResult:
+        """The lines, and how to get back."""
+        with VerticalScroll(id="whole") as scroll:
+            scroll.border_title = self._title
+            yield Static()
+        yield Footer(compact=True, show_command_palette=False)
+
+    def on_mount(self) -> None:
+        """Begin at the end."""
+        self.query_one("#whole").focus()
+        self.show(self._lines)
+
+    def show(self, lines: list[str]) -> None:
+        """Other lines."""
+        scroll = self.query_one("#whole", VerticalScroll)
+        following = scroll.is_vertical_scroll_end
+        self.query_one(Static).update(Text.from_ansi("\n".join(lines)))
+        if following:
+            scroll.scroll_end(animate=False)
+
+    def action_back(self) -> None:
+        """Close it."""
+        self.dismiss()

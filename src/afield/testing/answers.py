@@ -1,0 +1,281 @@
+"""What each command prints with `--json`: for scripts, their tests, and the page of the reference that is made of it.
+
+Every answer is one object with `schema`, which grows only when a field changes its meaning: fields are only ever
+added. A command that fails prints `Failed` instead, and its exit status is `error.exit`.
+"""
+
+from __future__ import annotations
+
+from types import MappingProxyType
+
+from typing_extensions import TypedDict
+
+from afield.server.answers import ErrorBody, Jobs, JobView, Nodes, NodeView, Overview, WhyView
+
+
+class Failed(TypedDict):
+    """What every command prints that fails before it has an answer; `source` is afield."""
+
+    schema: int
+    error: ErrorBody
+    source: str
+
+
+class OneJob(TypedDict):
+    """One job."""
+
+    schema: int
+    job: JobView
+
+
+class Ended(TypedDict):
+    """A job that was followed to its end. `source` says whose the exit status is: job or afield."""
+
+    schema: int
+    job: JobView
+    source: str
+
+
+class Line(TypedDict):
+    """One line that a program wrote; `on` is line."""
+
+    schema: int
+    on: str
+    attempt: str
+    rank: int
+    stream: str
+    text: str
+
+
+class End(TypedDict):
+    """The last object of `logs`: the job as it is then; `on` is end."""
+
+    schema: int
+    on: str
+    job: JobView
+
+
+class OneNode(TypedDict):
+    """One node."""
+
+    schema: int
+    node: NodeView
+
+
+class Check(TypedDict):
+    """One finding: machine, project or a node's name; ok, warn or bad; what was found; what fixes it."""
+
+    where: str
+    state: str
+    text: str
+    fix: str
+
+
+class Checks(TypedDict):
+    """All findings; the exit status is 1 when one is bad."""
+
+    schema: int
+    checks: list[Check]
+
+
+class Setting(TypedDict):
+    """One setting, as people read it, and the file and line, flag or default that it comes from."""
+
+    key: str
+    value: str
+    origin: str
+
+
+class Settings(TypedDict):
+    """All settings."""
+
+    schema: int
+    settings: list[Setting]
+
+
+class Folder(TypedDict):
+    """Where a place is on a node."""
+
+    node: str
+    path: str | None
+
+
+class Entry(TypedDict):
+    """A file, folder or link in a place: `kind` is file, dir or link; `link` is what a link leads to."""
+
+    node: str
+    path: str
+    kind: str
+    size: int
+    mtime_ns: int
+    mode: int
+    link: str | None
+
+
+class Listing(TypedDict):
+    """What lies in a place."""
+
+    schema: int
+    places: list[Folder]
+    entries: list[Entry]
+
+
+class Changed(TypedDict):
+    """How two states of the code differ: the diff as text, bytes that are no UTF-8 replaced."""
+
+    schema: int
+    same: bool
+    diff: str
+
+
+class Pushed(TypedDict):
+    """What came to one node; `kept` were there already, `skipped` are no files, folders or links."""
+
+    node: str
+    path: str
+    files: int
+    bytes: int
+    kept: int
+    skipped: list[str]
+
+
+class Push(TypedDict):
+    """What was brought to nodes."""
+
+    schema: int
+    pushed: list[Pushed]
+
+
+class Pulled(TypedDict):
+    """What came into one folder here; `kept` were here already, `refused` were left out."""
+
+    folder: str
+    files: int
+    bytes: int
+    kept: int
+    refused: list[str]
+
+
+class Pull(TypedDict):
+    """What was brought from places."""
+
+    schema: int
+    pulled: list[Pulled]
+
+
+class Results(TypedDict):
+    """What was brought of a job's results: `afield pull JOB`."""
+
+    schema: int
+    folder: str
+    files: int
+    bytes: int
+    kept: int
+
+
+class Fetched(TypedDict):
+    """One download; `there` says that it was there already."""
+
+    node: str
+    url: str
+    path: str
+    size: int
+    sha256: str
+    there: bool
+
+
+class Fetch(TypedDict):
+    """What was downloaded."""
+
+    schema: int
+    fetched: list[Fetched]
+
+
+class Program(TypedDict):
+    """A command that this project may be run by, and what says so."""
+
+    command: str
+    why: str
+
+
+class Found(TypedDict):
+    """Which environment was found."""
+
+    line: str
+    kind: str
+
+
+class Data(TypedDict):
+    """Something large; `sent` says whether it goes with the code."""
+
+    name: str
+    bytes: int
+    files: int
+    sent: bool
+
+
+class Taken(TypedDict):
+    """What was taken over of an older tool's file, and what was not."""
+
+    mapped: dict[str, str]
+    unmapped: dict[str, str]
+    commands: list[str]
+
+
+class Init(TypedDict):
+    """What was found here; `wrote` is "" with --dry-run, `text` is the file."""
+
+    schema: int
+    root: str
+    folder: str
+    files: int
+    bytes: int
+    commit: str
+    programs: list[Program]
+    environment: Found
+    notes: list[str]
+    packages: list[str]
+    unnamed: list[str]
+    missing: list[str]
+    data: list[Data]
+    taken: Taken | None
+    wrote: str
+    text: str
+
+
+class Bundle(TypedDict):
+    """The archive."""
+
+    schema: int
+    path: str
+    files: int
+    bytes: int
+
+
+ANSWERS: MappingProxyType[str, tuple[type, ...]] = MappingProxyType(
+    {
+        "run": (OneJob, Ended),
+        "rerun": (OneJob, Ended),
+        "stop": (Jobs,),
+        "wait": (OneJob,),
+        "ps": (Jobs,),
+        "logs": (Line, End),
+        "show": (OneJob,),
+        "why": (WhyView,),
+        "diff": (Changed,),
+        "status": (Overview,),
+        "ls": (Listing,),
+        "push": (Push,),
+        "pull": (Pull, Results),
+        "fetch": (Fetch,),
+        "node add": (OneNode,),
+        "node ls": (Nodes,),
+        "node show": (OneNode,),
+        "node set": (OneNode,),
+        "init": (Init,),
+        "doctor": (Checks,),
+        "config": (Settings,),
+        "bundle": (Bundle,),
+    }
+)
+"""By command: the shapes that it may print. `run -d` and `run --dry-run` print a job, `run` a job that has ended."""
