@@ -33,7 +33,7 @@ from afield.controller.watch import Watch
 from afield.controller.ways import Ways
 from afield.errors import NotFound, StoreRefused
 from afield.model import event as ev
-from afield.model.attempt import Attempt, State
+from afield.model.attempt import Attempt, Outcome, State
 from afield.model.ids import AttemptId, JobNumber, NodeName
 from afield.model.job import Goal, Job
 from afield.model.machine import forget
@@ -376,4 +376,7 @@ class Controller:
         return job
 
     def _view(self, job: Job) -> views.View:
-        return {**views.job_view(job, self.world, self._ports.clock.wall()), "coming": self._homing.coming(job)}
+        view = {**views.job_view(job, self.world, self._ports.clock.wall()), "coming": self._homing.coming(job)}
+        if job.decided is Outcome.SETUP_FAILED and job.last is not None:
+            view["reason"] = view["attempts"][-1]["detail"] = self._watch.quoted(job.last)
+        return view
