@@ -105,6 +105,20 @@ def test_a_restarted_sshd_is_no_news_of_the_job(sandbox: Sandbox, host: Host) ->
     assert (followed.stdout, followed.returncode) == (b"one\ntwo\n", 5), followed.stderr
 
 
+def test_a_setup_that_fails_out_of_reach_is_told_with_its_last_words(sandbox: Sandbox, host: Host) -> None:
+    setup = "echo before; sleep 3; echo after; exit 3"
+    with sandbox.start("run", "-n", host.name, "--setup", setup, "--", "true") as command:
+        wait_until(lambda: b"under way: setup" in sandbox.afield("why", "1").stdout, show=sandbox.story)
+        host.stop()
+        try:
+            ended = wait_until(lambda: list(host.home.glob(".afield/s/*/runs/1.1/stage/setup/exit.json")))
+        finally:
+            host.start()
+        _, err = command.communicate(timeout=90)
+    assert (len(ended), command.returncode) == (1, 7), err
+    assert b"before\nafter\n" in err.replace(b"\r", b""), err
+
+
 def _unreachable(sandbox: Sandbox) -> list[str]:
     nodes = json.loads(sandbox.afield("node", "ls", "--json").stdout)["nodes"]
     return [n["name"] for n in nodes if n["health"] == "unreachable"]
