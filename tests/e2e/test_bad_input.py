@@ -32,8 +32,19 @@ def test_a_mistyped_script_has_its_neighbour_named(sandbox: Sandbox) -> None:
     (sandbox.project / "train.py").write_text("print(1)")
     mistyped = sandbox.afield("run", "trian.py")
     assert (mistyped.returncode, b"did you mean train.py?" in mistyped.stderr) == (2, True), mistyped.stderr
+    (sandbox.project / "src").mkdir()
+    (sandbox.project / "src/train.py").write_text("print(1)")
+    deeper = sandbox.afield("run", "src/trian.py")
+    assert (deeper.returncode, b"did you mean src/train.py?" in deeper.stderr) == (2, True), deeper.stderr
     quoted = sandbox.afield("run", "python train.py")
     assert (quoted.returncode, b"is one word" in quoted.stderr) == (2, True), quoted.stderr
+
+
+def test_a_jobs_name_is_no_target_but_its_number_is_said(sandbox: Sandbox) -> None:
+    (sandbox.project / "a.py").write_text("print(1)")
+    assert sandbox.afield("run", "-q", "--name", "wide", "a.py").returncode == 0
+    done = sandbox.afield("logs", "wide")
+    assert (done.returncode, b"1, which has that name" in done.stderr) == (2, True), done.stderr
 
 
 def stored(sandbox: Sandbox) -> list[dict[str, object]]:
@@ -56,6 +67,7 @@ def stored(sandbox: Sandbox) -> list[dict[str, object]]:
         (["show", "7"], 3, b"afield ps"),
         (["logs", "7"], 3, b"no job 7"),
         (["stop", "x"], 2, b"afield ps"),
+        (["run", "--continue", "x", "--", "true"], 2, b"afield ps"),
         (["node", "show", "nothere"], 3, b"local"),
         (["node", "rm", "local"], 4, b"local"),
         (["node", "set", "local", "colour=red"], 2, b"colour"),

@@ -96,11 +96,27 @@ def test_a_restarted_sshd_is_no_news_of_the_job(sandbox: Sandbox, host: Host) ->
     try:
         shown = wait_until(lambda: _unreachable(sandbox), show=sandbox.story)
         phase = json.loads(sandbox.afield("show", "1", "--json").stdout)["job"]["phase"]
+        why = sandbox.afield("why", "1").stdout.decode()
     finally:
         host.start()
+    assert f"{host.name} has not answered for" in why
     assert (shown, phase) == ([host.name], "running")
     followed = sandbox.afield("logs", "1", "-f", within_s=90)
     assert (followed.stdout, followed.returncode) == (b"one\ntwo\n", 5), followed.stderr
+
+
+def test_a_setup_that_fails_out_of_reach_is_told_with_its_last_words(sandbox: Sandbox, host: Host) -> None:
+    setup = "echo before; sleep 3; echo after; exit 3"
+    with sandbox.start("run", "-n", host.name, "--setup", setup, "--", "true") as command:
+        wait_until(lambda: b"under way: setup" in sandbox.afield("why", "1").stdout, show=sandbox.story)
+        host.stop()
+        try:
+            ended = wait_until(lambda: list(host.home.glob(".afield/s/*/runs/1.1/stage/setup/exit.json")))
+        finally:
+            host.start()
+        _, err = command.communicate(timeout=90)
+    assert (len(ended), command.returncode) == (1, 7), err
+    assert b"before\nafter\n" in err.replace(b"\r", b""), err
 
 
 def _unreachable(sandbox: Sandbox) -> list[str]:

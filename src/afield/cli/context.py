@@ -28,15 +28,9 @@ class JobTarget(click.ParamType[int | str]):
     name = "job"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int | str:
-        """The number, or "@last"."""
-        if isinstance(value, int):
-            return value
-        if value == "@last":
-            return "@last"
+        """The number, or the word."""
         text = str(value).removeprefix("job:")
-        if not text.isdigit() or int(text) < 1:
-            raise UsageError(f"{value!r} is no job", hints=["12, job:12 or @last name jobs", "afield ps"])
-        return int(text)
+        return int(text) if text.isdecimal() and int(text) >= 1 else str(value)
 
 
 JOB = JobTarget()
@@ -69,9 +63,14 @@ def workers(text: str) -> list[int] | None:
 
 
 def number(client: Client, target: int | str) -> int:
-    """The number of a target. Raises NotFound where there is no job yet."""
+    """The number of a target. Raises NotFound where there is no job yet, UsageError for a word that is no target."""
+    if isinstance(target, int):
+        return target
     if target != "@last":
-        return int(target)
+        # A name may be that of several jobs: it is a reminder for people, and starts or stops nothing.
+        named = [str(job["number"]) for job in client.jobs(all=True) if job["name"] == target]
+        hints = [f"{', '.join(named[:3])}, which has that name"] if named else []
+        raise UsageError(f"{target!r} is no job", hints=[*hints, "12, job:12 or @last name jobs", "afield ps"])
     jobs = client.jobs(all=True, limit=1)
     if not jobs:
         from afield.errors import NotFound

@@ -8,6 +8,7 @@ import shutil
 import sys
 import time
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from typing import Any, TextIO
 
 from afield.cli.grid import GAP, Column, cut, fit, pad
@@ -61,7 +62,9 @@ def safe(text: str) -> str:
 
 
 def say(text: str = "") -> None:
-    """A line of our talk, on stderr."""
+    """A line of our talk, on stderr, behind what was printed before: both may go to one file."""
+    with suppress(OSError):  # a reader who left is told by whoever writes to stdout
+        sys.stdout.flush()
     print(text, file=sys.stderr, flush=True)
 
 

@@ -77,9 +77,9 @@ Environments
 
 The first of these that is found, in the command's folder and then in the workspace's top, defines the environment:
 uv.lock, pyproject.toml, a script's own header (PEP 723), requirements.txt. Without any, the code's imports do, in the
-versions installed here (VIRTUAL_ENV, .venv in the project, else python3); without those, a .py file runs under the
-node's own Python. It is built once per node with uv, named by the hash of what defines it, and shared by jobs.
-Your files are never rewritten.
+versions installed here (VIRTUAL_ENV, .venv in the project, else python3; the one that afield runs from comes after
+.venv); without those, a .py file runs under the node's own Python. It is built once per node with uv, named by the
+hash of what defines it, and shared by jobs. Your files are never rewritten.
 
   --python 3.12          another interpreter
   --environment none     use what the node has: conda, modules, containers

@@ -33,7 +33,7 @@ from afield.controller.watch import Watch
 from afield.controller.ways import Ways
 from afield.errors import NotFound, StoreRefused
 from afield.model import event as ev
-from afield.model.attempt import Attempt, State
+from afield.model.attempt import Attempt, Outcome, State
 from afield.model.ids import AttemptId, JobNumber, NodeName
 from afield.model.job import Goal, Job
 from afield.model.machine import forget
@@ -192,7 +192,7 @@ class Controller:
         """Why a job is where it is: for a queued one what binds, who holds it, what would start it now."""
         job = self._find(number)
         view = self._view(job)
-        told = Explanation(view["reason"] or view["phase"])
+        told = Explanation(view["reason"] or view["phase"], lines=self._under_way(job, view))
         if job.waiting:
             told = explain(job, self.world, self._ports.clock.wall())
         return {
@@ -205,6 +205,16 @@ class Controller:
             "lines": list(told.lines),
             "view": view,
         }
+
+    def _under_way(self, job: Job, view: dict[str, Any]) -> tuple[str, ...]:
+        """What a live attempt is busy with before its program runs, and which of its nodes do not answer."""
+        if job.live is None:
+            return ()
+        stages = [] if job.live.started_at else self._watch.stages(job.live.id)
+        lines = [f"under way: {stage.stage}" for stage in stages if stage.state == "start"]
+        for name, seconds in view["silent"].items():
+            lines.append(f"{name} has not answered for {seconds:.0f} s; the job goes on there")
+        return tuple(lines)
 
     async def follow(
         self, number: int, cursors: dict[str, int], *, follow_on: bool = True, tail: int | None = None
@@ -366,4 +376,7 @@ class Controller:
         return job
 
     def _view(self, job: Job) -> views.View:
-        return {**views.job_view(job, self.world, self._ports.clock.wall()), "coming": self._homing.coming(job)}
+        view = {**views.job_view(job, self.world, self._ports.clock.wall()), "coming": self._homing.coming(job)}
+        if job.decided is Outcome.SETUP_FAILED and job.last is not None:
+            view["reason"] = view["attempts"][-1]["detail"] = self._watch.quoted(job.last)
+        return view

@@ -173,6 +173,15 @@ class Watch:
                         return data.decode("utf-8", "replace").splitlines()[-QUOTE_LINES:]
         return []
 
+    def quoted(self, attempt: Attempt) -> str:
+        """Why an attempt could not be prepared, with the last lines that are here now.
+
+        After a cut the folder's story is known before its last bytes: what was quoted in the event may lack the error.
+        """
+        said = attempt.detail.partition("\n")[0]
+        lines = self.last_lines(attempt.id, said.partition(":")[0])
+        return "\n".join([said, *lines]) if lines else attempt.detail
+
     def _tell_stages(self, tracker: Tracker, facts: Facts) -> None:
         now = self._clock.mono()
         for name, stage in facts.get("stages", {}).items():

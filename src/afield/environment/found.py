@@ -20,6 +20,8 @@ from afield.folders import cache_folder
 from afield.model.task import EnvironmentKind
 
 _SHOWN = 4
+_GIVEN = "afield"
+"""Every job can import it: the runner brings what a program needs of it."""
 _PROJECT_FILES = ("pyproject.toml", "setup.py", "setup.cfg")
 
 
@@ -44,8 +46,9 @@ class Needs:
         notes = [f"{name} cannot be read as Python: its imports are not known" for name in self.unread]
         notes += self.missing.values()
         if self.missing:
-            names = " ".join(dict.fromkeys(probable_package(module) for module in self.missing))
-            notes.append(f"so nothing is installed for the imports; name the packages in requirements.txt: {names}")
+            names = " ".join(dict.fromkeys([*map(probable_package, self.missing), *self.requirements]))
+            way = f"install what is missing here, or name all packages in requirements.txt: {names}"
+            notes.append(f"so nothing is installed for the imports: {way}")
         if self.perhaps:
             notes.append(f"not installed here, and perhaps not needed: {', '.join(sorted(self.perhaps))}")
         return tuple(notes)
@@ -104,7 +107,7 @@ class _Finder:
         return is_standard(module, self._needs.python) or bool(self._here().of_module(module, names))
 
     def _use(self, use: Use) -> None:
-        if is_standard(use.module, self._needs.python or self._version()):
+        if is_standard(use.module, self._needs.python or self._version()) or use.module.partition(".")[0] == _GIVEN:
             return
         owners = self._here().of_module(use.module, use.names)
         for owner in owners:
@@ -147,8 +150,9 @@ class _Finder:
         return os.path.relpath(path, root) if path.startswith(root + "/") and os.path.isdir(path) else ""
 
     def _refuse(self, use: Use, why: str) -> None:
-        text = f"{use.module} (imported at {use.where}) {why}"
-        (self._needs.missing if use.needed else self._needs.perhaps)[use.module] = text
+        known = self._needs.missing if use.needed else self._needs.perhaps
+        if not any(use.module.startswith(f"{module}.") for module in known):
+            known[use.module] = f"{use.module} (imported at {use.where}) {why}"
 
 
 def _strongest(reached: Reached) -> Iterable[Use]:

@@ -9,6 +9,7 @@ import hashlib
 import json
 import os
 import re
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -82,14 +83,19 @@ class Installed:
 
 
 def active(root: str, folder: str) -> str:
-    """The Python that the user works with: VIRTUAL_ENV, the nearest `.venv` of the workspace, `python3` on the PATH."""
-    chosen = os.environ.get("VIRTUAL_ENV", "")
-    places = [chosen] if chosen else []
+    """The Python that the user works with: VIRTUAL_ENV, the nearest `.venv` of the workspace, `python3` on the PATH.
+
+    A VIRTUAL_ENV that afield itself runs from comes after `.venv`: it may be active only for the sake of the command.
+    """
+    places = []
     while True:
         places.append(os.path.join(root, folder, ".venv"))
         if not folder:
             break
         folder = os.path.dirname(folder)
+    if chosen := os.environ.get("VIRTUAL_ENV", ""):
+        ours = os.path.realpath(chosen) == os.path.realpath(sys.prefix)
+        places.insert(len(places) if ours else 0, chosen)
     for place in places:
         python = os.path.join(place, "bin", "python")
         if os.access(python, os.X_OK):

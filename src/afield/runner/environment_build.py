@@ -65,6 +65,15 @@ ADVICE = (
 )
 
 
+WAY = "http://afield:"
+"""How the address of a proxy begins that the controller lent to this build."""
+
+LOST_WAY = (
+    "the connection to your machine broke, and with it this node's way to the package index: the same again goes on"
+    " with what uv has downloaded"
+)
+
+
 class Failed(Exception):
     """A step of the build did not work; its own words were shown already. `advice` is the last line."""
 
@@ -195,7 +204,7 @@ def _run(argv, folder, variables, lock):
         no_way = os.environ.get("AFIELD_NO_WAY")
         if no_way:
             say("this node reaches no package index, and there is no way through your machine: " + no_way)
-        raise Failed(_advice(tail))
+        raise Failed(_advice(tail, os.environ.get("HTTPS_PROXY", "")))
 
 
 def _path():
@@ -218,7 +227,9 @@ def _relay(pipe):
         tail = (tail + data)[-TAIL:]
 
 
-def _advice(tail):
+def _advice(tail, proxy=""):
+    if proxy.startswith(WAY) and re.search(r"tunnel error|tcp connect error|connection closed|timed out", tail):
+        return LOST_WAY
     for pattern, advice in ADVICE:
         if re.search(pattern, tail):
             return advice

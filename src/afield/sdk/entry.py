@@ -27,7 +27,8 @@ def check_script(argv: Sequence[str], root: Path, place: str, *, may_come: bool)
             hints=[f"afield run -- bash -c {shlex.quote(word)}"],
         )
     if word.endswith((".py", NOTEBOOK)):
-        scripts = [path.name for path in here.glob(f"*{Path(word).suffix}")] if "/" not in word else []
+        above = os.path.dirname(word)
+        scripts = [os.path.join(above, path.name) for path in (here / above).glob(f"*{Path(word).suffix}")]
         near = difflib.get_close_matches(word, scripts, n=1)
         raise UsageError(
             f"there is no file {word} here",

@@ -122,7 +122,10 @@ class Lister:
         names = []
         for place, folders, files in os.walk(self._root, onerror=None):
             links = [name for name in folders if os.path.islink(os.path.join(place, name))]
-            folders[:] = sorted(name for name in folders if name.lower() != b".git" and name not in links)
+            # A pattern such as data/ would fit hundreds of folders of an environment.
+            within = [] if b"pyvenv.cfg" in files else [name for name in folders if name not in links]
+            folders[:] = sorted(name for name in within if name.lower() != b".git")
+            files = [] if b"pyvenv.cfg" in files else files
             names += [os.path.relpath(os.path.join(place, name), self._root) for name in sorted(files + links)]
         return b"".join(name + b"\0" for name in self._matched(INCLUDE, names))
 
@@ -157,7 +160,7 @@ class Lister:
         if self._is_folder(DATA):
             names = {name for name in names if not _below(name, DATA)}
             if not any(_below(name, DATA) for name in included):
-                skipped.append(("data/", "only sent when .afieldinclude names it"))
+                skipped.append(("data/", "`afield push` brings it to a node, .afieldinclude sends it along"))
         names |= set(included)
         if self._is_folder(OUTPUTS):
             names = {name for name in names if not _below(name, OUTPUTS)}

@@ -76,12 +76,16 @@ class Mirror:
             return [g.copy() for g in found.gaps] if found else []
 
     def streams(self, attempt: str) -> list[str]:
-        """The streams of an attempt that hold something or had a gap."""
+        """The streams of an attempt that hold something or had a gap; a process's output before its errors.
+
+        Who reads both only afterwards sees the traceback last, where it nearly always belongs.
+        """
         try:
             names = os.listdir(self._attempt(attempt))
         except FileNotFoundError:
             return []
-        return sorted(f"{head}/{end}" for head, _, end in (n.rpartition(".") for n in names) if end in ("out", "err"))
+        found = [(head, end) for head, _, end in (n.rpartition(".") for n in names) if end in ("out", "err")]
+        return [f"{head}/{end}" for head, end in sorted(found, key=lambda one: (one[0], one[1] != "out"))]
 
     def sync(self, attempt: str) -> None:
         """Make all that was taken in of an attempt durable; to be called before its end is acknowledged."""

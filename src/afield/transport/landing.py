@@ -25,13 +25,17 @@ _PART = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
 
 @dataclass(slots=True)
 class Brought:
-    """What came home: `files` and `bytes` now, `kept` were here already, `refused` would have left the folder."""
+    """What came home: `files` and `bytes` now, `kept` were here already, `refused` would have left the folder.
+
+    `name` is that of the one file in `folder` that was asked for, "" for a folder.
+    """
 
     folder: Path
     files: int = 0
     bytes: int = 0
     kept: int = 0
     refused: list[str] = field(default_factory=list)
+    name: str = ""
 
     def add(self, other: Brought) -> None:
         """Count what another node gave."""
@@ -42,8 +46,9 @@ class Brought:
 
     @property
     def shown(self) -> str:
-        """The folder as people see it from where they are."""
-        return min(os.path.relpath(self.folder), str(self.folder), key=len) + "/"
+        """The folder, or the one file that was named, as people see it from where they are."""
+        place = self.folder / self.name
+        return min(os.path.relpath(place), str(place), key=len) + ("" if self.name else "/")
 
 
 class Landing:

@@ -50,6 +50,17 @@ def test_an_answer_counts_where_nothing_was_pushed_and_where_it_is_the_last_word
     assert seen.tracker(ID).known[NODE] == facts(ended=True)
 
 
+def test_a_failed_setup_is_quoted_with_what_came_after_its_end(tmp_path: Path) -> None:
+    """Seen after a cut: the end of a build was known first, and uv's error came when the end was written down."""
+    seen = watch(tmp_path)
+    said = "environment: exit code 1 on a\nDownloading pear"
+    failed = Attempt(ID, Nonce("n"), (Placement(0, 0, 0, NODE),), placed_at=0.0, state=State.ENDED, detail=said)
+    assert seen.quoted(failed) == failed.detail
+    seen.mirror.append("1.1", "stage.environment@a/err", 0, b"Downloading pear\n")
+    seen.mirror.append("1.1", "stage.environment@a/err", 17, b"error: refused\n")
+    assert seen.quoted(failed) == "environment: exit code 1 on a\nDownloading pear\nerror: refused"
+
+
 def out(offset: int, data: bytes) -> tuple[dict[str, Any], bytes]:
     return {"on": "out", "attempt": "1.1", "stream": "p0/out", "offset": offset, "gap": None}, data
 

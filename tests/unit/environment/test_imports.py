@@ -230,11 +230,30 @@ def test_nothing_is_guessed(tmp_path: Path, python: Python) -> None:
     assert (found.environment.kind, found.line) == (Kind.PLAIN, "the node's python3")
     assert found.notes == (
         "cv2 (imported at helper.py:2) is not installed here",
-        "so nothing is installed for the imports; name the packages in requirements.txt: opencv-python-headless",
+        "so nothing is installed for the imports: install what is missing here, or name all packages in"
+        " requirements.txt: opencv-python-headless numpy==2.1.0",
     )
     with pytest.raises(UsageError, match="not all of them") as caught:
         run(tmp_path, choice="imports")
     assert "helper.py:2" in caught.value.why
+
+
+def test_what_every_job_is_given_is_no_package(tmp_path: Path, python: Python) -> None:
+    python.add("numpy", "2.1.0")
+    python.add("afield", "0.1.0")
+    put(tmp_path, {"train.py": "import numpy\nimport afield as af\nfrom afield import current\n"})
+    assert run(tmp_path).environment.packages == ("numpy==2.1.0",)
+    put(tmp_path, {"train.py": "import afield\n"})
+    assert (run(tmp_path).line, run(tmp_path).notes) == ("the node's python3", ())
+
+
+def test_a_missing_package_is_named_once_whatever_is_taken_out_of_it(tmp_path: Path, python: Python) -> None:
+    put(tmp_path, {"train.py": "import cv2\nimport cv2.aruco\nfrom cv2.ml import KNearest\n"})
+    assert run(tmp_path).notes == (
+        "cv2 (imported at train.py:1) is not installed here",
+        "so nothing is installed for the imports: install what is missing here, or name all packages in"
+        " requirements.txt: opencv-python-headless",
+    )
 
 
 def test_what_may_fail_keeps_nothing_from_being_installed(tmp_path: Path, python: Python) -> None:
@@ -353,6 +372,19 @@ def test_the_project_cannot_answer_for_the_python(
     monkeypatch.chdir(tmp_path)
     assert run(tmp_path).environment.packages == ("numpy==2.1.0",)
     assert not (tmp_path / "run").exists()
+
+
+def test_the_environment_of_afield_itself_comes_after_the_projects_own(
+    tmp_path: Path, python: Python, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.prefix", str(python.folder))
+    assert installed.active(str(tmp_path), "") == str(python.folder / "bin/python")
+    own = tmp_path / ".venv/bin/python"
+    own.parent.mkdir(parents=True)
+    own.symlink_to(sys.executable)
+    assert installed.active(str(tmp_path), "") == str(own)
+    monkeypatch.setattr("sys.prefix", "/elsewhere")
+    assert installed.active(str(tmp_path), "") == str(python.folder / "bin/python")
 
 
 def test_active_python(tmp_path: Path, python: Python, monkeypatch: pytest.MonkeyPatch) -> None:

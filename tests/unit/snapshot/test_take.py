@@ -161,6 +161,13 @@ def test_afieldinclude_adds_what_is_ignored(root: Path) -> None:
     assert names(root) == {b".afieldinclude", b".gitignore", b"a.py", b"model.bin", b"data/train.csv"}
 
 
+def test_afieldinclude_does_not_reach_into_environments(root: Path) -> None:
+    for name in ("a.py", "data/train.csv", ".venv/pyvenv.cfg", ".venv/lib/torch/data/loader.py"):
+        put(root, name)
+    put(root, ".afieldinclude", b"data/\n")
+    assert names(root) == {b".afieldinclude", b"a.py", b"data/train.csv"}
+
+
 def test_data_and_outputs_stay_here_and_data_is_named(root: Path) -> None:
     for name in ("a.py", "data/big", "outputs/1/x", "pkg/data/x", "pkg/outputs/y"):
         put(root, name)

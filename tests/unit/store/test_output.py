@@ -108,7 +108,8 @@ def test_a_file_with_other_bytes_goes_on_where_it_was(mirror: Mirror) -> None:
 
 
 def test_streams_are_listed_and_kept_apart(mirror: Mirror) -> None:
-    names = ["p0/err", "p0/out", "p12/out", "stage.environment@box-1.lab/err", "stage.setup@box2/out"]
+    # Output before errors: who reads only afterwards sees the traceback last.
+    names = ["p0/out", "p0/err", "p12/out", "stage.environment@box-1.lab/err", "stage.setup@box2/out"]
     for name in names:
         mirror.append("3.1", name, 0, name.encode())
     mirror.append("3.2", "p0/out", 5, b"late")

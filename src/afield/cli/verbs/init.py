@@ -71,7 +71,8 @@ def _screen(found: Survey) -> None:
     _imports(found)
     for head, data in _headed("data", found.data):
         some = f"{show.size(data.bytes)}{'' if data.counted else ' or more'}, {show.files(data.files)}"
-        fate = "goes with the code: leave it out in .afieldignore" if data.sent else "stays here"
+        stays = "stays here; `afield push` brings it to a node"
+        fate = "goes with the code: leave it out in .afieldignore" if data.sent else stays
         _row(head, f"{data.name:<12} {some}: {fate}")
 
 

@@ -66,6 +66,7 @@ def _files(sources: list[str], destination: str, how: tuple[Where, bool], as_jso
             def one(place: View, goals: dict[int, Any] = goals) -> None:
                 goal = goals[place["worker"]](how[1])
                 brought.append(bring(client, place, goal, progress.meter))
+                brought[-1].name = goal.rename
 
             status = max(status, each(places, one))
     finally:

@@ -47,7 +47,7 @@ JOB_OPTIONS = (
         "--secrets", "--secret", multiple=True, metavar="NAME", help="A secret that the job gets as a variable."
     ),
     click.option("--outputs", multiple=True, metavar="PATTERN", help="Files that come home by themselves, as '*.pt'."),
-    click.option("--continues", "--continue", type=int, metavar="JOB", help="Begin with the keep folder of this job."),
+    click.option("--continues", "--continue", type=context.JOB, help="Begin with the keep folder of this job."),
     click.option("--merge", is_flag=True, default=None, help="One log: errors go where output goes."),
     click.option(
         "--end", type=click.Choice(["all", "first"]), help="When the job is over: all processes, or the first."
@@ -83,6 +83,8 @@ def command(argv: tuple[str, ...], as_json: str | None, quiet: bool, choice: Cho
     """Submit and follow."""
     detach, dry_run = options.pop("detach"), options.pop("dry_run")
     client = context.client()
+    if options["continues"]:
+        options["continues"] = context.number(client, options["continues"])
     submission = _built(list(argv), given(options))
     choice.check(sum(group["count"] for group in submission.body["request"]["groups"]))
     if not quiet:
