@@ -68,7 +68,7 @@ BUGS = (
                 "if row is not None and (",
             ),
         ),
-        "numbers",
+        "numbers and boots",
     ),
     Bug(
         "a zombie is alive for ever",

@@ -124,6 +124,9 @@ def _careless(world: World) -> None:
         machine.careless = True
 
 
+_NUMBERS: dict[str, Any] = {"pids": 25, "subreapers": False}
+"""So few numbers that they are soon given again."""
+
 FOCUSES = {
     "swarm": Focus(most=40),
     "power": Focus({"timed": {"power cut": 6}, "split": 0.5}, most=120),
@@ -163,9 +166,9 @@ FOCUSES = {
     "many keepers": Focus(
         {"timed": {"upgrade": 8, "cut": 8}, "twice": 0.9, "kills": {"keeper": 6}}, _each(_prepared, _body), most=20
     ),
-    "numbers": Focus(
-        {"pids": 25, "subreapers": False, "kills": {"keeper": 6, "shepherd": 6, "both": 4}, "timed": {"reboot": 3}},
-        most=200,
+    "numbers": Focus({**_NUMBERS, "kills": {"keeper": 6, "shepherd": 6, "both": 8}}, most=200),
+    "numbers and boots": Focus(
+        {**_NUMBERS, "kills": {"keeper": 6, "shepherd": 6, "both": 4}, "timed": {"reboot": 3}}, most=200
     ),
     "watchers": Focus({"kills": {"both": 6, "keeper": 2, "shepherd": 2}}, most=160),
     "careless": Focus({"kills": {"both": 6}, "subreapers": False}, _careless, patience_s=1800.0, most=10),
