@@ -47,6 +47,7 @@ def test_a_py_file_runs_and_its_results_come_home(sandbox: Sandbox) -> None:
     assert (home / "1" / "deep" / "metrics.json").read_text() == "{}"
     assert (home / "1" / "big.bin").stat().st_size == 3_000_000
     assert (home / "latest").resolve() == (home / "1").resolve()
+    assert (home / ".gitignore").read_text() == "*\n"
     again = sandbox.afield("pull", "1")
     assert again.returncode == 0, again.stderr
     assert b"2 were here" in again.stderr

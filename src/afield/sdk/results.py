@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from _thread import get_ident
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +55,12 @@ def home(view: View) -> Path:
     return root / OUTPUTS / str(view["number"])
 
 
+def _keep_out_of_git(outputs: Path) -> None:
+    """With the first results comes a `.gitignore` of their own, so that no commit takes them in unasked."""
+    with suppress(FileExistsError), (outputs / ".gitignore").open("x", encoding="utf-8") as file:
+        file.write("*\n")
+
+
 def _point_latest(folder: Path) -> None:
     """Let `outputs/latest` lead to the newest job that came home; something else of that name is left alone."""
     link = folder.parent / LATEST
@@ -63,6 +70,8 @@ def _point_latest(folder: Path) -> None:
             return
     elif link.exists():
         return
+    else:
+        _keep_out_of_git(folder.parent)
     made = folder.parent / f".{LATEST}.{os.getpid()}.{get_ident()}"
     made.unlink(missing_ok=True)
     made.symlink_to(folder.name)
