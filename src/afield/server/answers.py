@@ -197,7 +197,7 @@ class Nodes(TypedDict):
 class ProbeView(TypedDict):
     """What a node said when it was asked just now, or `error` where it did not."""
 
-    error: dict[str, Any] | None
+    error: ErrorBody | None
     took_s: float
     skew_s: float | None
     internet: str

@@ -10,7 +10,7 @@ from types import MappingProxyType
 
 from typing_extensions import TypedDict
 
-from afield.server.answers import ErrorBody, Jobs, JobView, Nodes, NodeView, Overview, WhyView
+from afield.server.answers import ErrorBody, Jobs, JobView, Nodes, NodeView, Overview, ProbedNodes, SecretsView, WhyView
 
 
 class Failed(TypedDict):
@@ -63,12 +63,17 @@ class OneNode(TypedDict):
 
 
 class Check(TypedDict):
-    """One finding: machine, project or a node's name; ok, warn or bad; what was found; what fixes it."""
+    """One finding: machine, project or a node's name; ok, warn or bad; what was found; what fixes it.
+
+    `repair` is what `--fix` would do, `fixed` what it did.
+    """
 
     where: str
     state: str
     text: str
     fix: str
+    repair: str
+    fixed: str
 
 
 class Checks(TypedDict):
@@ -76,6 +81,87 @@ class Checks(TypedDict):
 
     schema: int
     checks: list[Check]
+
+
+class Kept(TypedDict):
+    """What `node clean --dry-run` found: runs that live, ended ones that wait to come home, and other stores there."""
+
+    schema: int
+    node: str
+    live: list[str]
+    waiting: list[str]
+    runs: int
+    bytes: int
+    data_bytes: int
+    others: list[str]
+    places: list[str]
+
+
+class Cleaned(TypedDict):
+    """What was removed on a node, and what was `left` there."""
+
+    schema: int
+    node: str
+    runs: int
+    trees: int
+    environments: int
+    bytes: int
+    others: list[str]
+    left: list[str]
+
+
+class Opened(TypedDict):
+    """A forward is open: the port here by the place there; `on` is open, `ways` are the sockets behind them."""
+
+    schema: int
+    on: str
+    node: str
+    ways: dict[str, str]
+    ports: dict[str, int]
+
+
+class Listens(TypedDict):
+    """Whether something listens at the place, null when the node cannot say; `on` is listens."""
+
+    schema: int
+    on: str
+    place: str
+    yes: bool | None
+
+
+class Refused(TypedDict):
+    """Connections to the place end at once though something listens there; `on` is refused."""
+
+    schema: int
+    on: str
+    place: str
+    node: str
+
+
+class Cut(TypedDict):
+    """The node does not answer; `on` is cut."""
+
+    schema: int
+    on: str
+    node: str
+    why: str
+
+
+class Waiting(TypedDict):
+    """The job has not begun; `on` is waiting."""
+
+    schema: int
+    on: str
+    why: str
+
+
+class Page(TypedDict):
+    """Where the page of a job is here."""
+
+    schema: int
+    job: int
+    url: str
+    port: int
 
 
 class Setting(TypedDict):
@@ -269,9 +355,14 @@ ANSWERS: MappingProxyType[str, tuple[type, ...]] = MappingProxyType(
         "pull": (Pull, Results),
         "fetch": (Fetch,),
         "node add": (OneNode,),
-        "node ls": (Nodes,),
+        "forward": (Opened, Listens, Refused, Cut, Waiting, End),
+        "notebook": (Page, OneJob),
+        "tensorboard": (Page, OneJob),
+        "secret ls": (SecretsView,),
+        "node ls": (Nodes, ProbedNodes),
         "node show": (OneNode,),
         "node set": (OneNode,),
+        "node clean": (Kept, Cleaned),
         "init": (Init,),
         "doctor": (Checks,),
         "config": (Settings,),

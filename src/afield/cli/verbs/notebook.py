@@ -63,7 +63,11 @@ def _inside(path: str | None) -> str:
         return ""
     found, here = Path(path).resolve(), Path.cwd().resolve()
     if not found.exists():
-        raise UsageError(f"there is no {path} here", why="a notebook begins with a copy of what is here")
+        raise UsageError(
+            f"there is no {path} here",
+            why="a notebook begins with a copy of what is here",
+            hints=["afield notebook    without a name begins in this folder"],
+        )
     if not found.is_relative_to(here):
         raise UsageError(
             f"{path} is outside of this folder", hints=[f"cd {found.parent} && afield notebook {found.name}"]

@@ -45,7 +45,14 @@ def _value(name: str) -> str:
     if sys.stdin.isatty():
         return str(click.prompt(name, hide_input=True, err=True))
     data = sys.stdin.buffer.read()
-    return data.decode("utf-8", "surrogateescape").removesuffix("\n").removesuffix("\r")
+    value = data.decode("utf-8", "surrogateescape").removesuffix("\n").removesuffix("\r")
+    if not value:
+        raise UsageError(
+            f"no value for {show.safe(name)} came in",
+            why="standard input was empty",
+            hints=[f"pass show api | afield secret set {show.safe(name)}", "or on a terminal, where it is asked for"],
+        )
+    return value
 
 
 @click.command(name="ls", short_help="the names")
