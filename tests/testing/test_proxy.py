@@ -80,7 +80,7 @@ def test_a_reset_ends_old_and_new_connections(ends):
     for end in (client, other):
         with pytest.raises(ConnectionResetError):
             end.recv(1)
-    with connect(proxy) as second, pytest.raises(ConnectionResetError):
+    with pytest.raises(ConnectionResetError), connect(proxy) as second:  # as soon as it connects, or right after
         second.recv(1)
 
 
