@@ -171,6 +171,14 @@ def tell(totals: Totals, wall: float) -> str:
     return "\n".join(lines)
 
 
+def counted(totals: Totals, first: int) -> dict[str, Any]:
+    """The totals as tools/trust.py adds them; the first seed stands for all."""
+    detail = {"jobs": totals.jobs, "attempts": totals.attempts, "programs": totals.programs, **totals.faults}
+    wrong = len(totals.violations) + len(totals.mismatches)
+    what = "simulated_schedules"
+    return {"what": what, "count": totals.schedules, "violations": wrong, "seed": first, "detail": detail}
+
+
 def main() -> int:
     """The command; its status is 1 when something went wrong."""
     parser = argparse.ArgumentParser(prog="tests.sim.run", description=__doc__)
@@ -180,7 +188,7 @@ def main() -> int:
     parser.add_argument("--processes", type=int, default=1)
     parser.add_argument("--twice", type=int, default=20, help="so many seeds are run again and compared")
     parser.add_argument("--json", action="store_true", help="totals as JSON on standard output")
-    parser.add_argument("--write", type=Path, help="totals as JSON into a file")
+    parser.add_argument("--write", type=Path, help="totals into a file, for tools/trust.py")
     chosen = parser.parse_args()
     _be_quiet()
     if chosen.seed is not None:
@@ -190,10 +198,9 @@ def main() -> int:
     first, _, last = chosen.seeds.partition(":")
     began = time.perf_counter()
     totals = many(int(first), int(last), min(2, chosen.processes), chosen.twice)
-    text = json.dumps(asdict(totals), sort_keys=True)
     if chosen.write is not None:
-        chosen.write.write_text(text + "\n")
-    print(text if chosen.json else tell(totals, time.perf_counter() - began))
+        chosen.write.write_text(json.dumps(counted(totals, int(first)), indent=1) + "\n")
+    print(json.dumps(asdict(totals), sort_keys=True) if chosen.json else tell(totals, time.perf_counter() - began))
     return bool(totals.violations or totals.mismatches)
 
 

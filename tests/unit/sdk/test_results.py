@@ -156,7 +156,7 @@ def test_a_path_that_leaves_is_refused(tmp_path: Path, path: str) -> None:
     assert not safe(os.fsencode(path).split(b"/"))
     brought = bring(Node({path: b"evil", "good": b"good"}), tmp_path)
     assert brought.refused == [path]
-    assert tree(tmp_path) == {"outputs/7/good": b"good"}
+    assert tree(tmp_path) == {"outputs/7/good": b"good", "outputs/.gitignore": b"*\n"}
 
 
 def test_files_are_not_written_through_a_link(tmp_path: Path) -> None:
