@@ -50,6 +50,7 @@ class Trust:
     def save(self) -> None:
         """Write trust.json."""
         self._json.write_text(json.dumps(self.runs, indent=1, sort_keys=True) + "\n")
+        self.runs = json.loads(self._json.read_text())  # in the order that the tables are compared in
 
     def made(self) -> Iterator[tuple[Path, str]]:
         """Each page as it should be."""
