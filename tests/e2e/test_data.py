@@ -18,14 +18,6 @@ ODD = os.fsdecode(b"caf\xe9 'q' $x\n.bin")
 
 
 @pytest.fixture
-def host(hosts: Hosts, sandbox: Sandbox) -> Host:
-    """The first host, added as a node."""
-    done = sandbox.afield("node", "add", hosts[0].name)
-    assert done.returncode == 0, done.stderr
-    return hosts[0]
-
-
-@pytest.fixture
 def no_rsync(sandbox: Sandbox) -> None:
     """An rsync on our side that is too old to be used."""
     tools = sandbox.root / "tools"

@@ -11,7 +11,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from afield.testing.hosts import Host, Hosts
+from afield.testing.hosts import Host
 from afield.testing.sandbox import Sandbox
 
 DATA = os.urandom(1 << 20) * 20
@@ -70,14 +70,6 @@ def web() -> Iterator[Web]:
         yield server
         server.shutdown()
         thread.join()
-
-
-@pytest.fixture
-def host(hosts: Hosts, sandbox: Sandbox) -> Host:
-    """The first host, added as a node."""
-    done = sandbox.afield("node", "add", hosts[0].name)
-    assert done.returncode == 0, done.stderr
-    return hosts[0]
 
 
 def fetched(sandbox: Sandbox, *words: str) -> list[dict[str, object]]:

@@ -33,12 +33,10 @@ http.server.HTTPServer(("127.0.0.1", int(sys.argv[1])), Hello).serve_forever()
 
 
 @pytest.fixture
-def host(hosts: Hosts, sandbox: Sandbox) -> Host:
-    """The first host, added as a node, and a program to serve from in the project."""
+def host(host: Host, sandbox: Sandbox) -> Host:
+    """The node, and a program to serve from in the project."""
     (sandbox.project / "serve.py").write_text(SERVE)
-    done = sandbox.afield("node", "add", hosts[0].name)
-    assert done.returncode == 0, done.stderr
-    return hosts[0]
+    return host
 
 
 @pytest.fixture(autouse=True)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from afield.testing.hosts import Host, Hosts
+from afield.testing.hosts import Host
 from afield.testing.processes import command_line
 from afield.testing.sandbox import Sandbox
 from afield.testing.waiting import wait_until
@@ -35,16 +35,14 @@ pathlib.Path("deep/last.pt").write_text("end")
 
 
 @pytest.fixture
-def host(hosts: Hosts, sandbox: Sandbox) -> Host:
-    """The first host, added as a node; the project has a program and a file that looks like an output."""
-    done = sandbox.afield("node", "add", hosts[0].name)
-    assert done.returncode == 0, done.stderr
-    for gate in hosts[0].home.glob("gate*"):
+def host(host: Host, sandbox: Sandbox) -> Host:
+    """The node; the project has a program and a file that looks like an output."""
+    for gate in host.home.glob("gate*"):
         gate.unlink()
     (sandbox.project / "train.py").write_text(PROGRAM)
     (sandbox.project / "given.pt").write_text("came with the code")
     (sandbox.project / "afield.toml").write_text('outputs = ["*.pt"]\n')
-    return hosts[0]
+    return host
 
 
 def controller(sandbox: Sandbox) -> int:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from afield.testing.hosts import Host, Hosts
+from afield.testing.hosts import Host
 from afield.testing.processes import command_line
 from afield.testing.sandbox import Sandbox
 from afield.testing.waiting import wait_until
@@ -16,14 +16,6 @@ from afield.testing.waiting import wait_until
 TREE = (
     "import os\nfor top, _, files in os.walk('.'):\n    for f in files: print(os.path.relpath(os.path.join(top, f)))\n"
 )
-
-
-@pytest.fixture
-def host(hosts: Hosts, sandbox: Sandbox) -> Host:
-    """The first host, added as a node."""
-    done = sandbox.afield("node", "add", hosts[0].name)
-    assert done.returncode == 0, done.stderr
-    return hosts[0]
 
 
 @pytest.fixture

@@ -6,21 +6,10 @@ import json
 import os
 import signal
 
-import pytest
-
 from afield.testing.hosts import Host, Hosts
 from afield.testing.processes import command_line
 from afield.testing.sandbox import Sandbox
 from afield.testing.waiting import wait_until
-
-
-@pytest.fixture
-def host(hosts: Hosts, sandbox: Sandbox) -> Host:
-    """The first host, added as a node."""
-    chosen = hosts[0]
-    done = sandbox.afield("node", "add", chosen.name)
-    assert done.returncode == 0, done.stderr
-    return chosen
 
 
 def controller(sandbox: Sandbox) -> int:
