@@ -15,6 +15,7 @@ from . import gittree
 from .bootid import boot_id
 from .files import remove
 from .points import around
+from .refusal import Refusal
 
 PRISTINE = b"pristine"
 SPARES = (b"spare.0", b"spare.1")
@@ -22,15 +23,8 @@ PATIENCE_S = 60.0
 READ = 1024 * 1024
 
 
-class TreeError(Exception):
+class TreeError(Refusal):
     """The tree cannot be brought or handed out."""
-
-    def __init__(self, code, what, why=""):
-        Exception.__init__(self, what)
-        self.code = code
-        self.what = what
-        self.why = why
-        self.hints = ()
 
 
 class Held:

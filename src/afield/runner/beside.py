@@ -3,7 +3,7 @@
 from . import folder, program
 from .case import Case
 from .effects import Self
-from .orders import Refusal
+from .refusal import Refusal
 
 MARK = "AFIELD_MARK"
 

@@ -8,19 +8,13 @@ import stat
 
 from . import blocks
 from .points import around
+from .refusal import Refusal
 
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
-class LandingError(Exception):
+class LandingError(Refusal):
     """What came cannot be kept."""
-
-    def __init__(self, code, what, why=""):
-        Exception.__init__(self, what)
-        self.code = code
-        self.what = what
-        self.why = why
-        self.hints = ()
 
 
 class Landing:

@@ -10,6 +10,7 @@ import time
 from . import folder, tidy, verdict
 from .files import remove
 from .real import perform
+from .refusal import Refusal
 
 ALL_OLD = {"age_s": 0, "bytes": 0, "share": 0, "fresh_s": 0}
 KEEPER_S = 10.0
@@ -34,11 +35,13 @@ def look(paths):
 def clean(paths, every):
     """Removes what is kept for speed and ended runs, or with `every` all; {"runs", "trees", "environments", "bytes"}.
 
-    Raises Busy while an attempt lives here.
+    Raises Refusal `not-allowed` while an attempt lives here.
     """
     found = look(paths)
     if found["live"]:
-        raise Busy(found["live"])
+        jobs = " ".join(sorted({folder.split(attempt)[0] for attempt in found["live"]}))
+        what = "attempts %s run on the node" % ", ".join(found["live"])
+        raise Refusal("not-allowed", what, hints=("afield stop %s" % jobs,))
     if not every:
         done = tidy.tidied(paths, ALL_OLD, time.time())
         after = sum(tidy.freed(place) for place in _own(paths))
@@ -61,17 +64,6 @@ def clean(paths, every):
     left = [cache] if os.path.isdir(cache) else []
     left += [place for place in found["places"] if os.path.lexists(place)]
     return dict(done, bytes=found["bytes"] + shared, others=found["others"], left=left)
-
-
-class Busy(Exception):
-    """Jobs run here."""
-
-    def __init__(self, live):
-        Exception.__init__(self, "attempts run on the node")
-        self.code = "not-allowed"
-        self.what = "attempts %s run on the node" % ", ".join(live)
-        self.why = ""
-        self.hints = ("afield stop %s" % " ".join(sorted({folder.split(a)[0] for a in live})),)
 
 
 def _own(paths):

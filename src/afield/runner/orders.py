@@ -5,16 +5,7 @@ the code. Every order may be given twice.
 """
 
 from . import folder, verdict
-
-
-class Refusal(Exception):
-    """An order that cannot be followed, with a stable code."""
-
-    def __init__(self, code, what, why=""):
-        Exception.__init__(self, what)
-        self.code = code
-        self.what = what
-        self.why = why
+from .refusal import Refusal
 
 
 def name(spec):

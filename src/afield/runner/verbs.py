@@ -12,6 +12,7 @@ from .bootid import boot_id
 from .child import Exec
 from .clerks import Clerks
 from .real import perform
+from .refusal import Refusal
 
 LOW = 15
 """How much clerks give way that work for later; such an order is a clerk's last, which cannot undo it."""
@@ -66,7 +67,7 @@ class Verbs:
         if verb in self._quick:
             return self._quick[verb](head, data)
         if verb not in SLOW:
-            raise orders.Refusal("unknown-verb", "the node does not know the verb %r" % verb)
+            raise Refusal("unknown-verb", "the node does not know the verb %r" % verb)
         if verb == "launch" and head.get("watch") is not None:
             attempt = orders.name(head["spec"])
             # A launch that is repeated must not begin anew: what was seen last would count as told, and is not.
