@@ -2,24 +2,6 @@
 
 from __future__ import annotations
 
-__all__ = [
-    "AfieldError",
-    "Call",
-    "Client",
-    "Executor",
-    "Function",
-    "Job",
-    "JobFailed",
-    "RemoteError",
-    "Unpicklable",
-    "current",
-    "function",
-    "job",
-    "jobs",
-    "run",
-    "run_all",
-]
-
 _HOMES = {
     "AfieldError": "afield.errors",
     "Call": "afield.sdk.call",
@@ -37,6 +19,8 @@ _HOMES = {
     "run": "afield.sdk.run",
     "run_all": "afield.sdk.run",
 }
+
+__all__ = list(_HOMES)
 
 
 def __getattr__(name: str) -> object:

@@ -108,6 +108,7 @@ class Homing:
             log.warning("outputs of %s: %s", attempt.id, error)
             return
         except Exception:
+            # A bug must not hold an ended job for ever: its files stay on the node for `afield pull`.
             log.exception("outputs of %s", attempt.id)
             reached = [True]
         if ended and all(reached):
