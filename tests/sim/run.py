@@ -23,7 +23,7 @@ from tests.sim.story import Story
 from tests.sim.world import World
 
 SHARD = 250
-COLLECT = 40
+COLLECT = 250
 """Seeds between two collections of garbage."""
 SCRATCH = "/dev/shm"
 
@@ -92,7 +92,8 @@ def quiet() -> Iterator[None]:
 
 
 def _be_quiet() -> None:
-    """For a process that does nothing else."""
+    """For a process that does nothing else; what is loaded by now is no garbage to look for."""
+    gc.freeze()
     logging.disable(logging.CRITICAL)
     warnings.simplefilter("ignore", RuntimeWarning)
     sys.unraisablehook = lambda _: None
