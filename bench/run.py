@@ -13,7 +13,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from bench.measure import Figure
 
-PARTS = ("command", "code", "nodes", "machine", "output", "jobs")
+PARTS = ("command", "code", "nodes", "machine", "data", "python", "output", "jobs")
 RESULTS = Path("build/bench.json")
 
 
