@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from afield.controller.keeps import Keeps
+from afield.controller.keeps import QUIET_S, Keeps
 from afield.controller.session import Session
 from afield.errors import AfieldError
 from afield.model.attempt import Attempt, State
@@ -27,8 +27,6 @@ from afield.transport.landing import Brought, Here, Landing, offset_of
 log = logging.getLogger(__name__)
 
 PACE_S = 1.0
-QUIET_S = 1.0
-"""For how long a file must not have changed to be finished."""
 
 Row = list[Any]
 

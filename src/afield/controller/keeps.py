@@ -24,6 +24,7 @@ from afield.transport.landing import Brought, Here, Landing, offset_of, safe
 
 RESUMING = frozenset({Policy.RESUME, Policy.PRE, Policy.REAPPLY})
 QUIET_S = 0.5
+"""For how long a file must not have changed to be finished."""
 
 
 class Keeps:
