@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from threading import Lock
 
-FRESH_S = 0.02
+FRESH_S = 0.05
 """A look is shared by all who ask within so many seconds."""
 
 _MARK = b"AFIELD_SANDBOX="
