@@ -61,7 +61,7 @@ class Arena:
         self.census = tools.census
         self.wishes: dict[str, Wish] = {}
         self.kills: list[Kill] = []
-        self.forked: list[int] = []
+        self.forked = 0
         self.stops = 0.15
         """Which share of the jobs will be stopped."""
         self.extras: Callable[[], dict[str, Any]] = dict
@@ -92,9 +92,9 @@ class Arena:
     def raise_one(self, env: dict[str, str] | None = None) -> int:
         """One more controller, whoever lives already; its pid."""
         with self._turn:
-            pid = self._zygote.fork(self.sandbox.state, {**self.sandbox.env, **(env or {})})
-            self.forked.append(pid)
-            self._controllers[pid] = os.pidfd_open(pid)
+            pid, handle = self._zygote.fork(self.sandbox.state, {**self.sandbox.env, **(env or {})})
+            self.forked += 1
+            self._controllers[pid] = handle
             return pid
 
     def bury(self) -> None:

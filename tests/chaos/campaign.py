@@ -112,5 +112,5 @@ class Campaign:
             self.totals.jobs += len(history.told)
             self.totals.attempts += sum(len(t.attempts) for t in history.told)
             self.totals.lost_honest += lost(history.told)
-            self.totals.controllers += len(arena.forked)
-        self.totals.exits = {str(k): n for k, n in Counter(zygote.ended().values()).items()}
+            self.totals.controllers += arena.forked
+        self.totals.exits = zygote.ended()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,9 +12,9 @@ from typing import Any
 
 from afield.errors import AfieldError
 from afield.sdk.client import Client
-from afield.testing.processes import end_all
 from afield.testing.sandbox import Sandbox
 from afield.testing.waiting import wait_until
+from tests.chaos.census import Census
 from tests.chaos.inside import Missing
 from tests.chaos.kit import client_of, job, noted
 
@@ -98,7 +99,7 @@ def while_running(how: str) -> list[str]:
         gate.touch()
         wait_until(lambda: "could not record" in log.read_text(), show=sandbox.story)
         if how == "cut":
-            end_all(lambda p: p.name == "afield-link" and p.pid in mine(sandbox))
+            _kill_links(sandbox)
             wait_until(lambda: "news of node local" in log.read_text(), show=sandbox.story)
         disk.widen()
         after = client.submit([job(":", ledger, code=6)])[0]["number"]
@@ -119,7 +120,7 @@ def _one(sandbox: Sandbox, client: Client, disk: Disk, totals: dict[str, Any], s
         if "disk full" not in words and "No space" not in words:
             wrong.append(f"refused without clear words: {words}")
     if step % 2:
-        totals["links"] += end_all(lambda p: p.name == "afield-link" and p.pid in mine(sandbox))
+        totals["links"] += _kill_links(sandbox)
     disk.widen()
     number = client.submit([asked])[0]["number"]
     if client.job(number)["outcome"] is None:
@@ -128,9 +129,9 @@ def _one(sandbox: Sandbox, client: Client, disk: Disk, totals: dict[str, Any], s
     return [*wrong, *_faults(sandbox, client, view, code)]
 
 
-def mine(sandbox: Sandbox) -> set[int]:
-    """The pids of all that runs in a sandbox."""
-    return {process.pid for process in sandbox.processes()}
+def _kill_links(sandbox: Sandbox) -> int:
+    """Kills each link of a sandbox once, as a new one comes at once; how many there were."""
+    return sum(p.send(signal.SIGKILL) for p in Census().living(sandbox.id) if p.role == "link")
 
 
 def _until_stuck(client: Client, number: int, ledger: Path) -> None:

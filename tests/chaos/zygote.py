@@ -13,7 +13,9 @@ import random
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from threading import Lock
 from typing import Any
@@ -30,19 +32,17 @@ class Zygote:
         words = [sys.executable, "-m", "tests.chaos.zygote"]
         self._process = subprocess.Popen(words, stdin=pipe, stdout=pipe, text=True, cwd=root)
         self._turn = Lock()
-        self.statuses: dict[int, int] = {}
-        """How the forks ended that have: exit status, or minus the signal."""
 
-    def fork(self, state: Path, env: Mapping[str, str]) -> int:
-        """A controller of this store with this environment; its pid."""
-        return int(self._ask({"state": str(state), "env": dict(env)})["pid"])
-
-    def ended(self) -> dict[int, int]:
-        """Those that have ended since the beginning."""
+    def fork(self, state: Path, env: Mapping[str, str]) -> tuple[int, int]:
+        """A controller of this store with this environment: its pid, and a descriptor of it."""
         with self._turn:
-            told = self._talk({})["ended"]
-            self.statuses.update({int(pid): status for pid, status in told.items()})
-        return self.statuses
+            pid = int(self._ask({"state": str(state), "env": dict(env)})["pid"])
+            return pid, os.pidfd_open(pid)  # it is reaped at the next order, so not before this
+
+    def ended(self) -> dict[str, int]:
+        """How many forks ended with which exit status, or minus the signal."""
+        with self._turn:
+            return dict(self._ask({})["ended"])
 
     def close(self) -> None:
         """The parent leaves; its forks stay."""
@@ -51,10 +51,6 @@ class Zygote:
         self._process.wait(20)
 
     def _ask(self, order: dict[str, Any]) -> dict[str, Any]:
-        with self._turn:
-            return self._talk(order)
-
-    def _talk(self, order: dict[str, Any]) -> dict[str, Any]:
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         self._process.stdin.write(json.dumps(order) + "\n")
@@ -73,23 +69,20 @@ def main() -> None:
     bundle()
     guarded(Desk())
     out = os.fdopen(os.dup(1), "w")
+    ended: Counter[str] = Counter()
     for line in sys.stdin:
+        ended.update(_reap())
         order = json.loads(line)
-        answer = {"pid": _fork(order, serve)} if order else {"ended": _reap()}
+        answer = {"pid": _fork(order, serve)} if order else {"ended": ended}
         out.write(json.dumps(answer) + "\n")
         out.flush()
 
 
-def _reap() -> dict[int, int]:
-    found: dict[int, int] = {}
-    while True:
-        try:
-            pid, status = os.waitpid(-1, os.WNOHANG)
-        except ChildProcessError:
-            return found
-        if not pid:
-            return found
-        found[pid] = os.waitstatus_to_exitcode(status)
+def _reap() -> Iterator[str]:
+    """How each that has ended since the last time did."""
+    with suppress(ChildProcessError):
+        while (ended := os.waitpid(-1, os.WNOHANG))[0]:
+            yield str(os.waitstatus_to_exitcode(ended[1]))
 
 
 def _fork(order: dict[str, Any], serve: Any) -> int:
