@@ -6,6 +6,7 @@ import functools
 import os
 import random
 import signal
+import socket
 import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -123,3 +124,83 @@ def _faults(node: Node, case: Case) -> Iterator[str]:
             yield "it left processes behind and none is named"
     if end != [expected]:
         yield f"it ended with {end}, not {expected}"
+
+
+DAEMON = """
+import os, socket, sys
+with socket.socket(socket.AF_UNIX) as line:
+    line.connect(sys.argv[1])
+    links = {name: f"/proc/self/fd/{name}" for name in os.listdir("/proc/self/fd")}
+    tree = [int(n) for n, link in links.items() if os.path.islink(link) and os.readlink(link).endswith("/tree")]
+    if os.fork():
+        os.wait(), os.execv("/bin/sleep", ["sleep", "300"])
+    if os.fork():
+        os._exit(0)
+    os.setsid()
+    socket.send_fds(line, [b"%d" % os.getpid()], tree)
+    line.recv(1)
+null = os.open(os.devnull, os.O_RDWR)
+for number in range(3):
+    os.dup2(null, number)
+os.closerange(3, 3 if sys.argv[2] == "holds" else 1024)
+os.execve("/bin/sleep", ["sleep", "300"], {})
+"""
+
+
+@dataclass
+class Daemons:
+    """Two attempts in the keeper's care: the pids of their daemons without a mark, and the trees, held by us too."""
+
+    pids: list[int]
+    trees: list[int]
+
+
+@pytest.fixture
+def daemons(node: Node, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Daemons]:
+    made = Daemons([], [])
+    with socket.socket(socket.AF_UNIX) as door:
+        door.bind(str(tmp_path / "door"))
+        door.listen()
+        for number in (1, 2):
+            node.launch(f"{number}.1", [PYTHON, "-c", DAEMON, str(tmp_path / "door"), request.param])
+            line, _ = door.accept()
+            with line:
+                told, trees, _, _ = socket.recv_fds(line, 99, 9)
+                line.send(b".")
+                line.recv(1)
+            made.pids.append(int(told))
+            made.trees += trees
+    shepherds = [node.shepherd(f"{number}.1") for number in (1, 2)]
+    keeper = int(node.ask("ping")["pid"])
+    os.kill(keeper, signal.SIGSTOP)
+    for shepherd in shepherds:
+        node.kill(shepherd)
+    os.kill(keeper, signal.SIGCONT)
+    yield made
+    for handle in made.trees:
+        os.close(handle)
+
+
+@pytest.mark.parametrize("daemons", ["holds"], indirect=True)
+def test_a_daemon_that_may_be_of_two_attempts_holds_up_neither(node: Node, daemons: Daemons) -> None:
+    """Two shepherds die at once: whose a daemon is, tells the tree lock that it inherited."""
+    while daemons.trees:
+        os.close(daemons.trees.pop())
+    for number, pid in enumerate(daemons.pids, 1):
+        assert alive(pid), "the daemon of an attempt that runs on was ended"
+        node.stop(f"{number}.1")
+        node.until(f"{number}.1", verdict.ENDED)
+        assert not alive(pid)
+
+
+@pytest.mark.parametrize("daemons", ["holds nothing"], indirect=True)
+def test_of_two_attempts_that_end_together_one_takes_what_may_be_of_either(node: Node, daemons: Daemons) -> None:
+    for attempt in ("1.1", "2.1"):
+        node.stop(attempt)
+    wait_until(lambda: not any(map(alive, daemons.pids)), show=lambda: [node.facts(a) for a in ("1.1", "2.1")])
+    for attempt in ("1.1", "2.1"):
+        node.until(attempt, verdict.ENDING)
+    while daemons.trees:
+        os.close(daemons.trees.pop())
+    for attempt in ("1.1", "2.1"):
+        node.until(attempt, verdict.ENDED)

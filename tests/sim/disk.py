@@ -37,10 +37,11 @@ class File:
 class Handle:
     """One open lock: held by all processes that have it open."""
 
-    __slots__ = ("file", "holders")
+    __slots__ = ("file", "holders", "path")
 
-    def __init__(self, file: File) -> None:
+    def __init__(self, file: File, path: str) -> None:
         self.file = file
+        self.path = path
         self.holders: set[Any] = set()
 
     def leave(self, process: Any) -> None:
@@ -191,11 +192,11 @@ class Disk:
     # ---- locks
 
     @staticmethod
-    def take(found: File, process: Any) -> Handle | None:
+    def take(path: str, found: File, process: Any) -> Handle | None:
         """The lock of an open file, or None while somebody has it."""
         if found.handle is not None:
             return None
-        handle = found.handle = Handle(found)
+        handle = found.handle = Handle(found, path)
         handle.holders.add(process)
         return handle
 

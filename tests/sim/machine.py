@@ -207,19 +207,19 @@ class Machine(Kernel):
         return None if found is None else found.data[: effect.limit]
 
     def _lock(self, process: Process, effect: Any) -> Any:
-        return self._try_lock(process, self.disk.touch(effect.path), self.scheduler.now + effect.wait_s)
+        return self._try_lock(process, (effect.path, self.disk.touch(effect.path)), self.scheduler.now + effect.wait_s)
 
-    def _try_lock(self, process: Process, file: File, until: float) -> Any:
-        handle = self.disk.take(file, process)
+    def _try_lock(self, process: Process, place: tuple[str, File], until: float) -> Any:
+        handle = self.disk.take(*place, process)
         if handle is not None:
             process.handles.append(handle)
         elif self.scheduler.now < until:
-            self.scheduler.after(0.01 + self.world.moment(), process, self._lock_again, process, file, until)
+            self.scheduler.after(0.01 + self.world.moment(), process, self._lock_again, process, place, until)
             return BLOCKED
         return handle
 
-    def _lock_again(self, process: Process, file: File, until: float) -> None:
-        answer = self._try_lock(process, file, until)
+    def _lock_again(self, process: Process, place: tuple[str, File], until: float) -> None:
+        answer = self._try_lock(process, place, until)
         if answer is not BLOCKED:
             process.answer = answer
             self.go_on(process)
@@ -398,6 +398,7 @@ class Machine(Kernel):
             effects.Identity: self._identity,
             effects.Signal: self._signal,
             effects.Processes: self._processes,
+            effects.Opened: lambda _, e: [h.path for h in self.table[e.pid].handles] if e.pid in self.table else [],
             effects.Children: lambda p, _: bool(p.children),
             effects.Ended: self._ended,
             effects.Reap: self._reap,

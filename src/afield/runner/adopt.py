@@ -27,6 +27,11 @@ class Care:
         """The pids of the programs under watch that have not ended."""
         return [] if self.watch is None else [member.pid for member in self.watch.open()]
 
+    @property
+    def cleared(self):
+        """Whether nothing of the attempt was left, as far as could be told."""
+        return self.watch is not None and self.watch.cleared
+
     def run(self):
         """Takes the attempt's lock, follows it to its end and drops the lock; nothing when somebody else cares."""
         lock = None

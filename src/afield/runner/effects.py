@@ -159,6 +159,12 @@ class Processes(Effect):
     __slots__ = fields = ()
 
 
+class Opened(Effect):
+    """The paths of the files that a process has open; none where they cannot be seen."""
+
+    __slots__ = fields = ("pid",)
+
+
 class Children(Effect):
     """Whether we have any child left, zombies included. For a subreaper "no" proves that no descendant is left."""
 

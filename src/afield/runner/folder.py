@@ -70,6 +70,10 @@ class Paths:
         """The run folder of attempt "JOB.N"."""
         return self.local("runs", attempt)
 
+    def whose(self, path):
+        """The attempt in whose run folder a file lies, "" for none; a home behind links begins with other words."""
+        return path.partition("/s/%s/runs/" % self.store)[2].partition("/")[0]
+
     def job(self, attempt):
         """The attempt's own folder: src, keep, outputs."""
         return self.here("jobs", attempt)

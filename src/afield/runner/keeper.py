@@ -18,6 +18,7 @@ from .effects import (
     Lock,
     Mkdir,
     Now,
+    Opened,
     Peek,
     Processes,
     Put,
@@ -223,16 +224,25 @@ class Keeper:
     def _claim(self, attempt):
         """Children that a killed shepherd left us belong to its attempt, or to one whose shepherd fell with it."""
         strangers = self._strangers((yield Processes()))
-        self.strays.note(strangers, {attempt} | (yield from self._fallen()))
+        yield from self._note(strangers, {attempt} | (yield from self._fallen()))
+
+    def _note(self, strangers, attempts):
+        """Notes of which attempts new strangers can be: the files that one inherited tell, else any of these."""
+        for row in self.strays.fresh(strangers):
+            told = {self.paths.whose(path) for path in (yield Opened(row.pid))} & self._living()
+            if told or attempts:
+                self.strays.note([row], told or attempts)
 
     def _kin(self, attempt, table):
         """Children without a mark of ours that can only be of this attempt."""
         strangers = self._strangers(table)
         # Looked at after the table was made: who fell before may have left us some of these.
-        if not (yield from self._fallen()):
-            self.strays.note(strangers, set(self.tasks))
+        fallen = yield from self._fallen()
+        yield from self._note(strangers, set() if fallen else set(self.tasks))
         self.strays.keep({row.identity for row in strangers})
-        return self.strays.of(attempt, self._living())
+        # Who found nothing more of its own does not look again: then it must not be the one that a stray is left to.
+        cleared = {other for other, task in self.tasks.items() if task.care.cleared}
+        return self.strays.of(attempt, self._living() - cleared | {attempt})
 
     def _strangers(self, table):
         known = {pid for task in self.tasks.values() for pid in task.care.programs()} | set(self.flock) | self.guests

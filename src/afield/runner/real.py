@@ -69,6 +69,7 @@ _TABLE = {
     effects.Identity: real_process.identity,
     effects.Signal: real_process.send_signal,
     effects.Processes: real_process.processes,
+    effects.Opened: real_process.opened,
     effects.Children: real_process.children,
     effects.Ended: real_process.ended,
     effects.Reap: real_process.reap,

@@ -280,6 +280,21 @@ def call_it(role):
     os.close(descriptor)
 
 
+def opened(_world, effect):
+    """See effects.Opened."""
+    folder, found = "/proc/%d/fd/" % effect.pid, []
+    try:
+        names = os.listdir(folder)
+    except OSError:
+        return found
+    for name in names:
+        try:
+            found.append(os.readlink(folder + name))
+        except OSError:
+            continue  # closed meanwhile
+    return found
+
+
 def now(_world, _effect):
     """See effects.Now."""
     return time.time(), time.monotonic(), bootid.boot_id()

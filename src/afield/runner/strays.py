@@ -12,6 +12,10 @@ class Strays:
     def __init__(self):
         self._owners = {}
 
+    def fresh(self, rows):
+        """Those of these children that are not known yet."""
+        return [row for row in rows if row.identity not in self._owners]
+
     def note(self, rows, attempts):
         """These children were found now and can only be of these attempts; who is known already stays as it is."""
         for row in rows:

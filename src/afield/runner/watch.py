@@ -54,6 +54,7 @@ class Watch:
         self.stop = None
         self.cause = None
         self.survivors = []
+        self.cleared = False
         self.usage = {"cpu_s": 0.0, "rss_bytes": 0}
         self.rules = rules
         self.broken = False  # some program never ran: the shepherd was killed while it started them
@@ -298,9 +299,13 @@ class Watch:
                     yield from self.ended(*happening[1:])
 
     def _last_holder(self):
-        """Waits until no process has a tree open: where both watchers were killed, only that may tell of one."""
+        """Waits until no process has a tree open: where both watchers were killed, only that may tell of one.
+
+        What is known only now to be of the attempt is ended meanwhile.
+        """
         for member in self.members:
             while (yield Peek("%s/%s/%s" % (self.case.run, member.place, folder.TREE))) == "held":
+                yield from self._send(SIGKILL)
                 _, mono, _ = yield Now()
                 yield from self._heartbeat(mono)
                 for happening in (yield Wait(mono + LOOK_S)):
@@ -310,6 +315,7 @@ class Watch:
     def finish(self):
         """Clears up, then writes final.json; not when nobody knows how the programs ended, or when some never ran."""
         yield from self.clear()
+        self.cleared = True
         yield from self._last_holder()
         if self.broken:
             yield from self.case.seal("the shepherd was killed while it started the programs")
