@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from typing import IO, Any
 
 API = 1
-START_S = 20.0
+START_S = 60.0
 LEAVE_S = 20.0
 LOOK_S = 0.02
 LOG_LINES = 15
