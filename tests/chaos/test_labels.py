@@ -18,7 +18,7 @@ from tests.chaos.labels import labels, unlabelled
 from tests.chaos.siege import ELSEWHERE, Siege, besieged
 from tests.chaos.zygote import Zygote
 
-EACH = int(os.environ.get("AFIELD_EACH", "2"))
+EACH = int(os.environ.get("AFIELD_EACH", "5"))
 PAIRS = int(os.environ.get("AFIELD_PAIRS", "10"))
 """How many pairs; 0 is all of them."""
 SIEGES = 3

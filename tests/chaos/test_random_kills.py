@@ -9,7 +9,7 @@ import pytest
 from tests.chaos.campaign import Campaign
 from tests.chaos.kit import SEED, report
 
-KILLS = int(os.environ.get("AFIELD_KILLS", "1000"))
+KILLS = int(os.environ.get("AFIELD_KILLS", "2000"))
 
 
 @pytest.mark.timeout(36000)

@@ -15,7 +15,7 @@ import pytest
 
 from tests.sim.run import many, one, quiet, tell
 
-SCHEDULES = int(os.environ.get("AFIELD_SCHEDULES", "3000"))
+SCHEDULES = int(os.environ.get("AFIELD_SCHEDULES", "5000"))
 BASE = int(os.environ.get("AFIELD_SEED_BASE", "0"))
 ROOT = Path(__file__).resolve().parent.parent.parent
 
