@@ -69,4 +69,24 @@ def _become(effect""",
         ),
         "tests/unit/runner/test_durable.py",
     ),
+    Bug(
+        "a daemon is nobody's",
+        "stopped means gone",
+        "what a daemon has open is not asked: what may be of two attempts holds up the end of the one that it is of",
+        (
+            Edit(
+                "runner/keeper.py",
+                "            told = {self.paths.whose(path) for path in (yield Opened(row.pid))} & self._living()\n",
+                "            told = set()\n",
+            ),
+        ),
+        "tests/chaos/test_trees.py::test_a_daemon_that_may_be_of_two_attempts_holds_up_neither",
+    ),
+    Bug(
+        "left to each other",
+        "stopped means gone",
+        "an attempt that will not look again counts as one that may still take a daemon",
+        (Edit("runner/keeper.py", "self._living() - cleared | {attempt}", "self._living()"),),
+        "tests/chaos/test_trees.py::test_of_two_attempts_that_end_together_one_takes_what_may_be_of_either",
+    ),
 )
