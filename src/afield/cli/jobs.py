@@ -12,12 +12,13 @@ from afield.cli.grid import Column
 COLUMNS = (
     Column("JOB", right=True),
     Column("NAME", rank=1, least=8),
-    Column("STATE", least=40),
+    Column("STATE", least=36),
     Column("WHERE", rank=2, least=8),
-    Column("DEVICES", rank=5, right=True),
+    Column("DEVICES", rank=6, right=True),
     Column("TIME", rank=3, right=True),
-    Column("USER", rank=6, least=4),
-    Column("COMMAND", rank=4, least=24),
+    Column("PROGRESS", rank=4, right=True, seldom=True),
+    Column("USER", rank=7, least=4),
+    Column("COMMAND", rank=5, least=24),
 )
 
 
@@ -41,6 +42,7 @@ def row(job: dict[str, Any], now: float | None = None) -> list[str]:
         ",".join(job["nodes"]) or "-",
         str(devices or "-"),
         took(job, now),
+        progress(job) or "-",
         job["user"] or "-",
         command,
     ]
@@ -63,6 +65,14 @@ def took(job: dict[str, Any], now: float | None = None) -> str:
         return "-"
     ended = show.moment(job["ended_at"]) or now or time.time()
     return show.duration(max(0.0, ended - started))
+
+
+def progress(job: Mapping[str, Any]) -> str:
+    """How far a job that runs says that it is; "" for one that says nothing."""
+    said = job.get("progress")
+    if not said:
+        return ""
+    return f"{said['done'] / said['total']:.0%}" if said["total"] else f"{said['done']:,g}"
 
 
 def answer(told: Mapping[str, Any]) -> list[str]:

@@ -41,6 +41,7 @@ def job(number: int, phase: str, **changes: Any) -> View:
         "ended_at": before(minutes=5) if outcome else None,
         "outcome": outcome,
         "silent": {},
+        "progress": None,
     }
     return known | changes
 
@@ -78,7 +79,8 @@ def jobs() -> list[View]:
     silent = {"lab-server-in-the-cellar": 125.0}
     waits = "waits for 4 a100 on one node, held by job 121 (ana) and somebody else on box2"
     held = {"box2": ["GPU-0", "GPU-1", "GPU-2"]}
-    started = {"started_at": before(minutes=37), "nodes": ["box2"], "devices": held}
+    far = {"done": 2800.0, "total": 10000.0, "at": before(seconds=1)}
+    started = {"started_at": before(minutes=37), "nodes": ["box2"], "devices": held, "progress": far}
     return [
         job(123, "queued", reason=waits, command=["torchrun", "train.py"], user="cy"),
         job(122, "starting", name="gemma-sft", nodes=["local"]),

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from afield.cli.grid import Column, cut, fit, pad, width
-from afield.cli.jobs import COLUMNS, row
+from afield.cli.jobs import COLUMNS, progress, row
 from tests.unit.cli.fleet import NOW, jobs
 from tests.unit.cli.screens import compare
 
@@ -96,6 +96,26 @@ def test_empty_columns_go_first() -> None:
     columns = (Column("A"), Column("B", rank=1), Column("C", rank=2))
     assert fit(columns, [["x" * 10, "-", "y" * 5]], 18).shown == (0, 2)
     assert fit(columns, [["x" * 10, "b", "y" * 5]], 14).shown == (0, 1)
+
+
+def test_progress_takes_room_only_where_a_job_tells_of_it() -> None:
+    heads = [column.head for column in COLUMNS]
+    told = jobs()
+    assert heads.index("PROGRESS") in fit(COLUMNS, [row(job, NOW) for job in told], 80).shown
+    silent = [row(job | {"progress": None}, NOW) for job in told]
+    without = [column for column in COLUMNS if column.head != "PROGRESS"]
+    at = heads.index("PROGRESS")
+    for room in (80, 160, 300):
+        grid = fit(COLUMNS, silent, room)
+        assert at not in grid.shown
+        assert grid.widths == fit(without, [[*cells[:at], *cells[at + 1 :]] for cells in silent], room).widths
+
+
+def test_progress_in_words() -> None:
+    assert progress({"progress": {"done": 2800.0, "total": 10000.0}}) == "28%"
+    assert progress({"progress": {"done": 1234.0, "total": None}}) == "1,234"
+    assert progress({"progress": {"done": 5.0, "total": 0.0}}) == "5"
+    assert progress({"progress": None}) == ""
 
 
 def test_wide_characters_take_two_cells() -> None:
