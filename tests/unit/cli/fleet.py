@@ -12,7 +12,7 @@ from collections.abc import Generator, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from afield.errors import Unreachable
+from afield.errors import NotFound, Unreachable
 
 View = dict[str, Any]
 NOW = datetime(2026, 11, 21, 14, 0, 0, tzinfo=UTC).timestamp()
@@ -102,6 +102,7 @@ class Fleet:
         self.nodes, self.all, self.log = nodes(), jobs(), LOG
         self.error: Unreachable | None = None
         self.stopped: list[int] = []
+        self.rerun_of: list[int] = []
         self._news: queue.SimpleQueue[View] = queue.SimpleQueue()
 
     def happen(self) -> None:
@@ -152,6 +153,23 @@ class Fleet:
         view["goal"] = "stop"
         self.happen()
         return view
+
+    def rerun(self, number: int) -> View:
+        """One more job, the same as that one."""
+        self._told({})
+        self.rerun_of.append(number)
+        old = next(j for j in self.all if j["number"] == number)
+        new = job(1 + max(j["number"] for j in self.all), "queued", name=old["name"], command=old["command"])
+        self.all.insert(0, new)
+        self.happen()
+        return new
+
+    def job_shell(self, number: int) -> View:
+        """A command that is not run here."""
+        view = next(j for j in self.all if j["number"] == number)
+        if not view["nodes"]:
+            raise NotFound(f"job {number} is on no node yet", hints=[f"afield why {number}"])
+        return {"argv": ["ssh", "-t", view["nodes"][0], "shell"], "node": view["nodes"][0]}
 
     def _told(self, view: View) -> View:
         if self.error is not None:
