@@ -6,6 +6,7 @@ import os
 import subprocess
 from pathlib import Path
 
+from afield.testing.hosts import Host
 from afield.testing.sandbox import Sandbox
 
 
@@ -64,3 +65,13 @@ def test_a_request_in_words(sandbox: Sandbox) -> None:
     assert "request:   1 process, no devices\n" in said(sandbox, "--dry-run")
     said(sandbox, "--request", "2:[cpu=0.5]")
     assert "2 processes, each with 0.5 cores (2:[cpu=0.5])" in sandbox.afield("show", "1").stdout.decode()
+
+
+def test_the_first_line_says_why_that_node(sandbox: Sandbox, host: Host) -> None:
+    """Both are this machine: equal but for the moment's free disk, so the nearest is taken, again and again."""
+    for _ in range(3):
+        done = sandbox.afield("run", "--", "sh", "-c", "echo $AFIELD_NODE")
+        assert done.stdout == b"local\n"
+        assert b"machine   local; nearest of 2 that fit" in done.stderr
+    done = sandbox.afield("run", "-n", host.name, "--", "true")
+    assert b"that fit" not in done.stderr
