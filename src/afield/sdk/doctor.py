@@ -19,11 +19,12 @@ from afield.config import folders, load
 from afield.config.files import config_folder
 from afield.config.secrets import Secrets
 from afield.environment.uv import binary
-from afield.errors import AfieldError
+from afield.errors import AfieldError, StoreRefused
 from afield.model.amount import about_bytes
 from afield.sdk.door import Door
 from afield.sdk.submit import describe
 from afield.snapshot.take import find_root
+from afield.store.place import HINT, PRIVATE_BASE, network_filesystem, place
 from afield.transport.reap import abandoned
 
 OK, WARN, BAD = "ok", "warn", "bad"
@@ -56,7 +57,7 @@ def machine() -> Iterator[Check]:
         fix = "" if found else f"install {name}: needed for {use}"
         yield Check("machine", OK if found else state, found or f"{name}: missing", fix)
     yield _uv()
-    yield _store()
+    yield store(folders().state)
     yield from _kept()
     yield _controller()
     yield from _left_over()
@@ -85,8 +86,15 @@ def _uv() -> Check:
     return Check("machine", OK, f"uv {found}: {path}")
 
 
-def _store() -> Check:
-    state = folders().state
+def store(state: str, mounts: str | None = None, base: Path = PRIVATE_BASE) -> Check:
+    """Where the store is, and how much room it has; `mounts` and `base` as in `store.place`."""
+    kind = network_filesystem(state, mounts)
+    if kind is not None:
+        try:
+            found = place(state, mounts=mounts, base=base)
+        except StoreRefused as error:
+            return Check("machine", BAD, f"the store: {error.what}: {error.why}", HINT)
+        return Check("machine", WARN, f"{state} is on {kind}, where locks do not hold: the store is in {found}", HINT)
     above = next(str(p) for p in (Path(state), *Path(state).parents) if p.exists())
     free = shutil.disk_usage(above).free
     low = free < LEAST_DISK

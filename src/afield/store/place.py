@@ -23,7 +23,7 @@ _NETWORK_FUSE = frozenset({
     "kbfsfuse", "mfs", "moosefs", "rclone", "s3fs", "seaweedfs", "smbnetfs", "sshfs", "wekafs",
 })
 # fmt: on
-_PRIVATE_BASE = Path("/var/tmp")  # noqa: S108 owner and mode of what lies in it are checked
+PRIVATE_BASE = Path("/var/tmp")  # noqa: S108 owner and mode of what lies in it are checked
 HINT = "set AFIELD_STATE_DIR to a folder on a disk of this machine"
 
 
@@ -48,7 +48,7 @@ def network_filesystem(path: str | Path, mounts: str | None = None) -> str | Non
     return found if _is_network(found) else None
 
 
-def place(state: str | Path, *, mounts: str | None = None, base: Path = _PRIVATE_BASE) -> Path:
+def place(state: str | Path, *, mounts: str | None = None, base: Path = PRIVATE_BASE) -> Path:
     """The folder for a store that is wanted in `state`, made where it is missing, for the owner only.
 
     It is `state` itself unless that is on a network file system; then a folder under /var/tmp that is named by the user
