@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import os
 import queue
 import sys
 import time
@@ -100,6 +101,9 @@ class Fleet:
 
     def __init__(self) -> None:
         self.nodes, self.all, self.log = nodes(), jobs(), LOG
+        if os.environ.get("FLEET") == "crowd":
+            self.nodes += [node(f"idle{i}") for i in range(40)]
+            self.all = [*(job(1000 + i, "queued", reason="waits for 8 a100") for i in range(200, 0, -1)), *self.all]
         self.error: Unreachable | None = None
         self.stopped: list[int] = []
         self.rerun_of: list[int] = []

@@ -56,6 +56,17 @@ def test_tables_fit_the_terminal(words: list[str], size: tuple[int, int]) -> Non
     compare(f"{'-'.join(words)}-{size[0]}x{size[1]}", text)
 
 
+@pytest.mark.parametrize("lines", [10, 14, 24, 50])
+def test_status_is_one_screen(lines: int) -> None:
+    text = screen(["status"], (100, lines), FLEET="crowd")
+    shown = text.splitlines()
+    assert len(shown) < lines or lines < 14
+    assert shown[0].startswith("43 nodes · 4 of 9 devices free · 1 unreachable · 2 running · 201 queued · 1 starting ·")
+    assert any("lab-server-in-the-cellar  unreachable" in line for line in shown), "what is wrong is shown first"
+    assert any(line.split()[:1] == ["119"] for line in shown), "what runs is shown before what waits"
+    assert len([line for line in shown if " more: afield " in line]) == 2
+
+
 def test_colours_are_only_colours() -> None:
     plain = screen(["ps"], (80, 24))
     colours = screen(["ps"], (80, 24), NO_COLOR="", AFIELD_COLOR="always")

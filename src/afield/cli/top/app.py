@@ -20,7 +20,7 @@ from textual.widgets import Footer, Input, OptionList, Static
 from textual.widgets.option_list import Option
 
 from afield.cli import show
-from afield.cli.jobs import answer, row
+from afield.cli.jobs import answer, row, summary
 from afield.cli.top import draw, errand
 from afield.cli.top.errand import Errand
 from afield.cli.top.feed import Feed, Look, Source, View
@@ -344,7 +344,7 @@ class Top(App[None]):
     def _draw(self) -> None:
         if not self._main.query("#log"):
             return
-        head = self._stale or draw.head_line(self._look)
+        head = self._stale or summary(self._look.nodes, self._look.jobs)
         self._main.query_one("#head", Static).update(Text(head, style="red" if self._stale else "bold", no_wrap=True))
         nodes = self._main.query_one("#nodes", Static)
         nodes.update(Text("\n").join(draw.node_lines(self._look.nodes, self._node_room)))
