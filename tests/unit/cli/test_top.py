@@ -201,16 +201,18 @@ def test_a_shell_beside_the_selected_job() -> None:
 
 def test_what_happens_while_the_terminal_is_away_is_shown_afterwards() -> None:
     async def story(screen: Screen) -> None:
+        found = screen.pilot.app
+        assert isinstance(found, Top)
+        app: Top = found
+
         def meanwhile(_: Errand) -> None:
             screen.fleet.all.insert(0, job(124, "running", name="meanwhile"))
             screen.fleet.happen()
             deadline = time.monotonic() + WITHIN_S
-            while not any(job["number"] == 124 for told in [app._away] for job in _seen(told)):
+            while not any(job["number"] == 124 for job in _seen(app._away)):
                 assert time.monotonic() < deadline, app._away
                 time.sleep(0.02)
 
-        app = screen.pilot.app
-        assert isinstance(app, Top)
         app._run_errand = meanwhile
         await screen.press("down", "s")
         await screen.until("meanwhile", "3 running")

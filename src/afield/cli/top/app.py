@@ -47,6 +47,7 @@ q          leave; no job is touched
 """
 
 
+LOOKING = "looking…"
 PORTS = "as 6006, or 8080:6006 for another number here"
 
 
@@ -135,7 +136,7 @@ class Top(App[None]):
 
     def compose(self) -> ComposeResult:
         """The parts of the screen."""
-        yield Static("looking…", id="head")
+        yield Static(LOOKING, id="head")
         with Horizontal(id="body"):
             yield Static(id="nodes")
             with Vertical(id="right"):
@@ -344,7 +345,7 @@ class Top(App[None]):
     def _draw(self) -> None:
         if not self._main.query("#log"):
             return
-        head = self._stale or summary(self._look.nodes, self._look.jobs)
+        head = self._stale or (summary(self._look.nodes, self._look.jobs) if self._look.nodes else LOOKING)
         self._main.query_one("#head", Static).update(Text(head, style="red" if self._stale else "bold", no_wrap=True))
         nodes = self._main.query_one("#nodes", Static)
         nodes.update(Text("\n").join(draw.node_lines(self._look.nodes, self._node_room)))
@@ -360,7 +361,8 @@ class Top(App[None]):
         jobs = self._main.query_one("#jobs", OptionList)
         shown = self._wanted()
         heads, lines = draw.job_table(shown, jobs.content_size.width or 80, self._now())
-        self._main.query_one("#heads", Static).update(Text(heads if shown else "no jobs", style="bold", no_wrap=True))
+        nothing = "no jobs" if self._look.nodes else ""
+        self._main.query_one("#heads", Static).update(Text(heads if shown else nothing, style="bold", no_wrap=True))
         numbers = [str(job["number"]) for job in shown]
         if numbers == [option.id for option in jobs.options]:
             for index, line in enumerate(lines):
