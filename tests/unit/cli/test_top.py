@@ -193,7 +193,7 @@ def test_a_shell_beside_the_selected_job() -> None:
         await screen.press("end", "up", "up")
         await screen.until("job 123: torchrun train.py")
         await screen.press("s")
-        await screen.until("job 123 is on no node yet", "afield why 123")
+        await screen.until("job 123 is on no node yet", "afield why 123", gone="opening a shell")
         assert screen.errands == []
 
     play(story)

@@ -126,6 +126,8 @@ class Top(App[None]):
         """While the terminal is another program's: the last message of each kind, for afterwards."""
         self._look = Look()
         self._stale = ""
+        self._under_way = ""
+        """What was asked for and is waited for."""
         self._ended = True
         self._lines: list[str] = []
         self._selected = 0
@@ -182,6 +184,8 @@ class Top(App[None]):
 
     def on_answered(self, message: Answered) -> None:
         """Show what was asked for, if there is anything to say."""
+        self._under_way = ""
+        self._draw()
         if message.lines:
             self.push_screen(Told(message.title, message.lines))
 
@@ -191,7 +195,7 @@ class Top(App[None]):
 
     def on_begun(self, message: Begun) -> None:
         """Give the terminal to another program; what happens meanwhile is shown afterwards."""
-        self._away = {}
+        self._away, self._under_way = {}, ""
         try:
             with self.suspend():
                 self._run_errand(message.errand)
@@ -271,7 +275,7 @@ class Top(App[None]):
         job = self._job
         if job is not None:
             number, title = self._selected, self._title(job)
-            self._ask(lambda: Begun(errand.shell(self._source.job_shell(number), title)))
+            self._ask(lambda: Begun(errand.shell(self._source.job_shell(number), title)), f"{title}: opening a shell…")
 
     def action_forward(self) -> None:
         """Ask which ports of the selected job's node, and hold them here."""
@@ -311,8 +315,10 @@ class Top(App[None]):
 
         return decided
 
-    def _ask(self, work: Callable[[], Message]) -> None:
-        """Do something that takes a while in a thread, and post its answer or its error."""
+    def _ask(self, work: Callable[[], Message], under_way: str = "") -> None:
+        """Do something that takes a while in a thread, and post its answer or its error; the head says what is done."""
+        self._under_way = under_way
+        self._draw()
 
         def run() -> None:
             try:
@@ -345,7 +351,8 @@ class Top(App[None]):
     def _draw(self) -> None:
         if not self._main.query("#log"):
             return
-        head = self._stale or (summary(self._look.nodes, self._look.jobs) if self._look.nodes else LOOKING)
+        head = self._stale or self._under_way
+        head = head or (summary(self._look.nodes, self._look.jobs) if self._look.nodes else LOOKING)
         self._main.query_one("#head", Static).update(Text(head, style="red" if self._stale else "bold", no_wrap=True))
         nodes = self._main.query_one("#nodes", Static)
         nodes.update(Text("\n").join(draw.node_lines(self._look.nodes, self._node_room)))
