@@ -215,7 +215,7 @@ class Changed(TypedDict):
 
 
 class Pushed(TypedDict):
-    """What came to one node; `kept` were there already, `modes` of them but for their mode, `skipped` are no files, folders or links."""
+    """What came to one node; `kept` were there already, of which `modes` got another mode; `skipped` are no files."""
 
     node: str
     path: str
