@@ -133,6 +133,31 @@ def test_a_changed_file_is_replaced_there_and_moved_aside_here(sandbox: Sandbox,
     assert sorted(p.name for p in sandbox.project.iterdir()) == ["f", "f.~1~"]
 
 
+def test_modes_are_carried_where_nothing_else_differs(sandbox: Sandbox, host: Host) -> None:
+    folder = sandbox.project / "tools"
+    (folder / "inner").mkdir(parents=True, mode=0o755)
+    for name in ("run.sh", "plain"):
+        (folder / name).write_text("true\n")
+        (folder / name).chmod(0o644)
+    assert sandbox.afield("push", "tools", f"{host.name}:").returncode == 0
+    there = area(host, sandbox) / "tools"
+    before = (there / "run.sh").stat().st_ino
+    (folder / "run.sh").chmod(0o755)
+    (folder / "inner").chmod(0o750)
+    done = sandbox.afield("push", "tools", f"{host.name}:")
+    assert b"push mode of 1 file, 2 there already" in done.stderr, done.stderr
+    modes = {p.name: p.stat().st_mode & 0o777 for p in there.iterdir()}
+    assert modes == {"run.sh": 0o755, "plain": 0o644, "inner": 0o750}
+    assert (there / "run.sh").stat().st_ino == before, "it was not sent again"
+    assert b"push nothing new, 2 there already" in sandbox.afield("push", "tools", f"{host.name}:").stderr
+    (folder / "plain").chmod(0o444)
+    one = sandbox.afield("push", "tools/plain", f"{host.name}:tools/renamed")
+    assert one.returncode == 0, one.stderr
+    (folder / "plain").chmod(0o555)
+    assert b"push mode of 1 file, 1 there" in sandbox.afield("push", "tools/plain", f"{host.name}:tools/renamed").stderr
+    assert (there / "renamed").stat().st_mode & 0o777 == 0o555
+
+
 def _part(folder: Path) -> Path | None:
     return next(folder.glob(".big.*.afpart"), None) if folder.is_dir() else None
 

@@ -42,7 +42,7 @@ def shape(text: str) -> list[str]:
         line = re.sub(r"\d+(?:\.\d+)?", "#", line)
         line = re.sub(r"# (?:ms|s|m|h)\b(?: # s)?", "TIME", re.sub(r"#[BKMG]\b", "SIZE", line))
         line = re.sub(r"sent whole|nothing to send|sent what differs: SIZE", "SENT", line)
-        line = re.sub(r"^(. machine +)\w+#?", r"\1NODE", line)
+        line = re.sub(r"^(. machine +)\w+#?(?:; [a-z ]+ of # that fit)?", r"\1NODE", line)
         lines.append(re.sub(r" +", " ", re.sub(r"^(. env .*?) +TIME$", r"\1", line)).strip())
     return lines
 

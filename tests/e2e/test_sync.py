@@ -59,6 +59,29 @@ def test_only_what_a_mirror_brought_goes_away(sandbox: Sandbox, host: Host) -> N
     assert (place / "deep").read_text() == "a file where a folder was"
 
 
+def test_a_mode_alone_is_carried(sandbox: Sandbox, host: Host) -> None:
+    file, copy = sandbox.project / "a.py", host.home / "modes/a.py"
+    file.chmod(0o644)
+    with sandbox.start("sync", f"{host.name}:~/modes", "--watch") as command:
+        try:
+            wait_until(copy.exists, show=sandbox.story)
+            before = copy.stat()
+            assert before.st_mode & 0o777 == 0o644
+            file.chmod(0o755)
+            wait_until(lambda: b"sync mode of 1 file" in _line(command), within_s=40, show=sandbox.story)
+            assert copy.stat().st_mode & 0o777 == 0o755
+        finally:
+            command.send_signal(signal.SIGINT)
+        command.communicate(timeout=30)
+    after = copy.stat()
+    assert (after.st_ino, after.st_mtime_ns) == (before.st_ino, before.st_mtime_ns), "it was not sent again"
+    file.chmod(0o640)
+    again = sandbox.afield("sync", f"{host.name}:~/modes")
+    assert "sync mode of 1 file →" in again.stderr.decode(), again.stderr
+    assert copy.stat().st_mode & 0o777 == 0o640
+    assert "sync nothing new →" in sandbox.afield("sync", f"{host.name}:~/modes").stderr.decode()
+
+
 @pytest.mark.parametrize("place", ["~", "/", "~/", "~/.", ""])
 def test_a_home_folder_is_refused(sandbox: Sandbox, host: Host, place: str) -> None:
     before = set(os.listdir(host.home))

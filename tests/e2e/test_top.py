@@ -42,7 +42,7 @@ def test_it_is_live_and_stops_what_it_is_asked_to(sandbox: Sandbox, top: Termina
     top.until("up")
     sandbox.afield("run", "-q", "--", "sh", "-c", "exit 3")
     top.until("failed (exit code 3)")
-    top.press(b"s")
+    top.press(b"c")
     top.until("Stop job 1 vit")
     top.press(b"y")
     top.until("stopped")
@@ -67,6 +67,63 @@ def test_ctrl_c_leaves_and_touches_no_job(sandbox: Sandbox, top: Terminal) -> No
     assert top.end() == 0
     assert clean(top)
     assert b'"running"' in sandbox.afield("show", "1", "--json", "phase").stdout
+
+
+def back(top: Terminal) -> None:
+    """Wait for the live screen after an errand."""
+    top.until(ENTER)
+    top.until("vit")
+
+
+def test_a_shell_beside_the_job_and_top_goes_on(sandbox: Sandbox, top: Terminal) -> None:
+    top.until("vit")
+    top.press(b"s")
+    top.until("its end goes back to top")
+    assert clean(top), "the shell has the terminal as it was"
+    top.press(b"echo job-$AFIELD_JOB; pwd; stty -echo; exit 3\n")
+    top.until("job-1\r\n")
+    top.until("/jobs/1.1/src\r\n")
+    top.text = ""
+    back(top)
+    sandbox.afield("run", "-q", "--", "sh", "-c", "exit 3")
+    top.until("failed (exit code 3)")
+    top.press(b"q")
+    assert top.end() == 0
+    assert clean(top), "also what the shell did to the terminal is undone"
+
+
+def test_a_forward_until_ctrl_c_and_top_goes_on(top: Terminal) -> None:
+    top.until("vit")
+    top.press(b"f")
+    top.until("forward job 1 vit")
+    top.press(b"0:9\r")
+    top.until("127.0.0.1:")
+    top.until("nothing listens at port 9")
+    top.text = ""
+    top.press(b"\x03")
+    back(top)
+    assert "Enter goes back" not in top.text
+    top.press(b"f")
+    top.until("forward job 1 vit")
+    top.press(b"nonsense\r")
+    top.until("error:")
+    top.until("Enter goes back to top")
+    top.text = ""
+    top.press(b"\r")
+    back(top)
+    top.press(b"q")
+    assert top.end() == 0
+    assert clean(top)
+    assert "Traceback" not in top.text
+
+
+def test_rerun_is_asked_and_shown(sandbox: Sandbox, top: Terminal) -> None:
+    top.until("vit")
+    top.press(b"r")
+    top.until("Run job 1 vit again")
+    top.press(b"y")
+    top.until("job 2 vit")
+    assert sandbox.afield("show", "2").returncode == 0
 
 
 def test_no_colour_where_none_is_wanted(sandbox: Sandbox, top: Terminal) -> None:

@@ -18,7 +18,7 @@ NARROWEST = 4
 
 
 class Column(NamedTuple):
-    """A column by its head; `right` is for numbers.
+    """A column by its head; `right` is for numbers, a `seldom` one is left out when it is empty.
 
     Where there is no room it is cut down to `least` cells (0: never cut), and then left out: the highest `rank` goes
     first, rank 0 stays.
@@ -28,6 +28,7 @@ class Column(NamedTuple):
     rank: int = 0
     least: int = 0
     right: bool = False
+    seldom: bool = False
 
 
 class Grid(NamedTuple):
@@ -68,8 +69,9 @@ def fit(columns: Sequence[Column], rows: Sequence[Sequence[str]], room: int) -> 
     """What of a table is shown in `room` cells: empty columns go first, then by rank; the longest cells are cut."""
     whole = [max(width(cell) for cell in (column.head, *(row[i] for row in rows))) for i, column in enumerate(columns)]
     least = [min(w, max(c.least, width(c.head))) if c.least else w for c, w in zip(columns, whole, strict=True)]
-    shown = list(range(len(columns)))
-    empty = {i for i in shown if rows and all(row[i] in ("", NOTHING) for row in rows)}
+    every = range(len(columns))
+    empty = {i for i in every if rows and all(row[i] in ("", NOTHING) for row in rows)}
+    shown = [i for i in every if i not in empty or not columns[i].seldom]
     going = sorted((i for i in shown if columns[i].rank), key=lambda i: (i not in empty, -columns[i].rank))
     for i in going:
         enough = whole if i in empty else least

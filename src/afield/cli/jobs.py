@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from afield.cli import show
@@ -12,12 +12,13 @@ from afield.cli.grid import Column
 COLUMNS = (
     Column("JOB", right=True),
     Column("NAME", rank=1, least=8),
-    Column("STATE", least=40),
+    Column("STATE", least=36),
     Column("WHERE", rank=2, least=8),
-    Column("DEVICES", rank=5, right=True),
+    Column("DEVICES", rank=6, right=True),
     Column("TIME", rank=3, right=True),
-    Column("USER", rank=6, least=4),
-    Column("COMMAND", rank=4, least=24),
+    Column("PROGRESS", rank=4, right=True, seldom=True),
+    Column("USER", rank=7, least=4),
+    Column("COMMAND", rank=5, least=24),
 )
 
 
@@ -28,6 +29,26 @@ def of_now(client: Any, found: list[dict[str, Any]], limit: int, now: float | No
     known = {j["number"] for j in jobs}
     older = [j for j in client.jobs(all=False, limit=limit) if j["number"] not in known] if limit else []
     return sorted([*jobs, *older], key=lambda j: -int(j["number"]))
+
+
+def summary(nodes: Sequence[Mapping[str, Any]], jobs: Sequence[Mapping[str, Any]]) -> str:
+    """The whole fleet in one line."""
+    devices = [device for node in nodes for device in node["devices"]]
+    phases = [str(job["phase"]) for job in jobs]
+    parts = [f"{len(nodes)} node" + "s" * (len(nodes) != 1)]
+    if devices:
+        parts.append(f"{sum(map(is_free, devices))} of {len(devices)} devices free")
+    for health, word in (("unreachable", "unreachable"), ("needs_login", "to log in to")):
+        count = sum(node["health"] == health for node in nodes)
+        parts += [f"{count} {word}"] if count else []
+    counts = {word: phases.count(word) for word in ("running", "queued", "starting", "stopping")}
+    parts += [f"{count} {word}" for word, count in counts.items() if count]
+    return " · ".join(parts)
+
+
+def is_free(device: Mapping[str, Any]) -> bool:
+    """Whether neither a job of ours nor a stranger uses it."""
+    return device["job"] is None and not device["busy"]
 
 
 def row(job: dict[str, Any], now: float | None = None) -> list[str]:
@@ -41,6 +62,7 @@ def row(job: dict[str, Any], now: float | None = None) -> list[str]:
         ",".join(job["nodes"]) or "-",
         str(devices or "-"),
         took(job, now),
+        progress(job) or "-",
         job["user"] or "-",
         command,
     ]
@@ -63,6 +85,14 @@ def took(job: dict[str, Any], now: float | None = None) -> str:
         return "-"
     ended = show.moment(job["ended_at"]) or now or time.time()
     return show.duration(max(0.0, ended - started))
+
+
+def progress(job: Mapping[str, Any]) -> str:
+    """How far a job that runs says that it is; "" for one that says nothing."""
+    said = job.get("progress")
+    if not said:
+        return ""
+    return f"{said['done'] / said['total']:.0%}" if said["total"] else f"{said['done']:,g}"
 
 
 def answer(told: Mapping[str, Any]) -> list[str]:

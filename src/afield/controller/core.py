@@ -152,8 +152,7 @@ class Controller:
         explainer = Explainer(self.world, now)
         current = [self.world.jobs.get(job.number, job) for job in found]
         return [
-            {**views.job_view(job, self.world, now, reason=explainer.reason), "coming": self._homing.coming(job)}
-            for job in current
+            {**views.job_view(job, self.world, now, reason=explainer.reason), **self._beside(job)} for job in current
         ]
 
     def job(self, number: int) -> views.View:
@@ -375,8 +374,13 @@ class Controller:
             raise NotFound(f"there is no job {number}", hints=["afield ps --all"])
         return job
 
+    def _beside(self, job: Job) -> views.View:
+        """What a view of a job has beside what the world knows."""
+        said = self._watch.progress(job.live.id) if job.live is not None else None
+        return {"coming": self._homing.coming(job), "progress": said and {**said, "at": views.iso(said["at"])}}
+
     def _view(self, job: Job) -> views.View:
-        view = {**views.job_view(job, self.world, self._ports.clock.wall()), "coming": self._homing.coming(job)}
+        view = {**views.job_view(job, self.world, self._ports.clock.wall()), **self._beside(job)}
         if job.decided is Outcome.SETUP_FAILED and job.last is not None:
             view["reason"] = view["attempts"][-1]["detail"] = self._watch.quoted(job.last)
         return view

@@ -22,6 +22,7 @@ from afield.model.ids import AttemptId, Nonce
 from afield.model.job import Job
 from afield.model.ports import Ports
 from afield.model.world import World
+from afield.plan.choice import chosen
 from afield.plan.need import needs, passed_over, verdicts
 from afield.plan.step import step
 
@@ -169,9 +170,9 @@ class Loop:
                 self._hands.fleet.release(slice)
 
     def _others(self, job: Job, attempt: Attempt) -> str:
-        """Why the other nodes were not taken, for a job that said what it needs."""
+        """Why the other nodes were not taken."""
         if not needs(job.request):
-            return ""
+            return chosen(job, attempt, self._world)
         told = verdicts(job.request, job.nodes, self._world, self._hands.ports.clock.wall())
         return passed_over(told, attempt.nodes)
 

@@ -92,6 +92,16 @@ class Watch:
         elif head["on"] == "out":
             self._keep(str(attempt), _stream_here(node, head["stream"]), head, data)
             self._output(attempt)
+        elif head["on"] == "progress":
+            known = self.tracker(attempt).known
+            if node in known:
+                known[node] = {**known[node], "progress": head["progress"]}
+
+    def progress(self, attempt: AttemptId) -> Facts | None:
+        """How far the program said last that it is: `done`, `total`, `at`; None for nothing."""
+        tracker = self._trackers.get(attempt)
+        said = (facts.get("progress") for facts in tracker.known.values()) if tracker else ()
+        return next((word for word in said if word), None)
 
     def _keep(self, attempt: str, stream: str, head: Mapping[str, Any], data: bytes) -> None:
         """Mirror what was pushed. Behind bytes that could not be kept nothing is, until the node sends those again."""

@@ -18,6 +18,9 @@ Counts = tuple[int, ...]
 Spread = list[tuple[Offer, Counts]]
 """How many processes of each group a node takes."""
 
+LOCAL = "local"
+"""The backend of the machine that the controller runs on."""
+
 SEARCH_BUDGET = 2_000
 """Node visits of one search."""
 
@@ -83,6 +86,17 @@ def spread(groups: Sequence[ProcessGroup], offers: Sequence[Offer]) -> Answer:
     return _search(filler, want, [offer for offer, _ in takes])
 
 
+def alone(groups: Groups, offers: Sequence[Offer]) -> list[tuple[Offer, tuple[float | str, ...]]]:
+    """The offers that take everything alone, the preferred one first, each with its place in that order.
+
+    The items of a place are compared in turn: idle memory of devices, devices, three amounts, away from here, name.
+    """
+    filler = _Filler(groups, sorted(range(len(groups)), key=lambda i: _hardness(groups[i]), reverse=True))
+    want = tuple(g.count for g in groups)
+    found = [(o, filler.tightness(o, want)) for o in offers if filler.fill(o, want) == want]
+    return sorted(found, key=lambda pair: pair[1])
+
+
 def _hardness(group: ProcessGroup) -> tuple[float, ...]:
     devices = sum(ask.count for ask in group.devices)
     return group.device_bytes, devices, group.cpu or 0.0, group.memory_bytes, group.disk_bytes
@@ -113,7 +127,8 @@ class _Filler:
     def tightness(self, offer: Offer, counts: Counts) -> tuple[float | str, ...]:
         """What stays idle on the node: memory of devices where some was asked for, devices, cores, memory, disk.
 
-        The less the better; of the last three what was asked for comes before what was not.
+        The less the better; of the last three what was asked for comes before what was not. Disk that nobody asked for
+        says nothing, it changes by the minute. Where all is equal this machine comes first, then the first name.
         """
         load = Amounts()
         spare = 0
@@ -124,10 +139,11 @@ class _Filler:
         left = [
             (not load.cpu, offer.cpu - load.cpu - load.soft),
             (not load.memory, offer.memory - load.memory),
-            (not load.disk, offer.disk - load.disk),
+            (not load.disk, offer.disk - load.disk if load.disk else 0),
         ]
         left.sort(key=lambda pair: pair[0])
-        return spare, offer.free - load.total, *(amount for _, amount in left), offer.slot.name
+        far = offer.slot.node.backend != LOCAL
+        return spare, offer.free - load.total, *(amount for _, amount in left), far, offer.slot.name
 
 
 def _greedy(filler: _Filler, want: Counts, takes: Spread) -> Spread | None:

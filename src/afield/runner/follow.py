@@ -188,6 +188,8 @@ class Follower:
         facts = self._facts(watch.attempt)
         if _bare(facts) != _bare(watch.facts):
             self._link.outlet.send({"on": "facts", "attempt": watch.attempt, "facts": facts})
+        elif facts.get("progress") != watch.facts.get("progress"):
+            self._link.outlet.send({"on": "progress", "attempt": watch.attempt, "progress": facts["progress"]})
         self._learn(watch, facts)
 
     def _learn(self, watch, facts):
@@ -249,8 +251,8 @@ class Follower:
 
 
 def _bare(facts):
-    """Facts without what output alone changes."""
-    bare = dict(facts)
+    """Facts without what output and progress alone change: those are no reason to look at the job again."""
+    bare = {key: value for key, value in facts.items() if key != "progress"}
     for kind in ("processes", "stages"):
         bare[kind] = {
             key: {k: v for k, v in value.items() if k not in ("out", "err", "size_out", "size_err")}

@@ -29,11 +29,12 @@ class Landing:
         self._sum = None
 
     def take(self, head, data):
-        """One item: `file`, `data`, `sum`, `link`, `dir` or `remove`."""
+        """One item: `file`, `data`, `sum`, `mode`, `link`, `dir` or `remove`."""
         {
             "file": self._begin,
             "data": self._write,
             "sum": self._finish,
+            "mode": self._allow,
             "link": self._link,
             "dir": self._mark,
             "remove": self._remove,
@@ -83,6 +84,17 @@ class Landing:
         self._refuse_folder()
         with around("data.file"):
             os.rename(self._part, self._name, src_dir_fd=self._folder, dst_dir_fd=self._folder)
+        self.close()
+
+    def _allow(self, head, _):
+        """A file that is there already gets another mode."""
+        self.close()
+        parts = _parts(head["path"])
+        self._folder = _descend(self._base, parts[:-1])
+        status = _status(parts[-1], self._folder)
+        if status is None or not stat.S_ISREG(status.st_mode):
+            raise LandingError("conflict", "%s is no file on the node any more" % head["path"], "it was one just now")
+        os.chmod(parts[-1], head["mode"] & 0o777, dir_fd=self._folder)
         self.close()
 
     def _refuse_folder(self):

@@ -4,6 +4,7 @@ import os
 import time
 
 from . import devices, environment
+from .real_files import networks
 
 PATIENCE_S = 20
 REACH_S = 2.0
@@ -20,12 +21,15 @@ def probe(paths, hosts=()):
     total = min(memory.get("MemTotal", 0), limit) if limit else memory.get("MemTotal", 0)
     disk = os.statvfs(paths.root)
     found, trouble = gpus(paths.store)
+    root_fs, run_fs = networks(paths.root, paths.runroot)
     known = {
         "cpu": cpus(),
         "memory_bytes": total,
         "memory_free_bytes": min(memory.get("MemAvailable", 0), total),
         "disk_bytes": disk.f_blocks * disk.f_frsize,
         "disk_free_bytes": disk.f_bavail * disk.f_frsize,
+        "root_fs": root_fs,
+        "run_fs": run_fs,
         "load": os.getloadavg()[0],
         "devices": found,
         "devices_error": trouble,

@@ -9,6 +9,8 @@ import time
 NETWORK = (
     "nfs", "nfs4", "cifs", "smb3", "smbfs", "lustre", "gpfs", "beegfs", "ceph", "afs", "glusterfs", "orangefs", "pvfs2",
     "panfs", "ocfs2", "gfs2", "9p", "ncpfs", "fuse.sshfs", "fuse.glusterfs", "fuse.ceph", "fuse.s3fs", "fuse.gcsfuse",
+    "acfs", "afpfs", "coda", "davfs", "fhgfs", "gfs", "wekafs", "fuse.beegfs", "fuse.davfs", "fuse.goofys",
+    "fuse.juicefs", "fuse.mfs", "fuse.rclone", "fuse.seaweedfs", "fuse.smbnetfs", "fuse.wekafs",
 )  # fmt: skip
 SMALL, LARGE = 1 << 14, 1 << 20
 FALLBACK = "/var/tmp/afield-%d"
@@ -205,6 +207,12 @@ def roots(home=None):
         if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or stat.S_IMODE(found.st_mode) & 0o077:
             raise PermissionError(errno.EACCES, "not a private folder of this account", local)
     return root, local
+
+
+def networks(*paths):
+    """For each path the type of the network file system that it is on; "" for a local one."""
+    mounts = _mounts()
+    return [kind if kind in NETWORK else "" for kind in (kind_of(path, mounts) for path in paths)]
 
 
 def kind_of(path, mounts):

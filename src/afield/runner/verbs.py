@@ -7,7 +7,7 @@ Quick verbs answer at once. Verbs that may wait for a disk, a lock, the keeper o
 import os
 import sys
 
-from . import files, folder, orders
+from . import files, folder, orders, said
 from .bootid import boot_id
 from .child import Exec
 from .clerks import Clerks
@@ -88,8 +88,8 @@ class Verbs:
             self._refill(head["workspace"])
 
     def read_facts(self, attempt):
-        """The facts of a run folder."""
-        return perform(folder.facts(self._paths, attempt))
+        """The facts of a run folder, and how far the program says that it is."""
+        return dict(perform(folder.facts(self._paths, attempt)), progress=said.progress(self._paths, attempt))
 
     def hello(self):
         """What does not change while this link lives."""

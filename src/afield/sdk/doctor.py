@@ -21,6 +21,7 @@ from afield.config.secrets import Secrets
 from afield.environment.uv import binary
 from afield.errors import AfieldError
 from afield.model.amount import about_bytes
+from afield.mounts import network_filesystem
 from afield.sdk.door import Door
 from afield.sdk.submit import describe
 from afield.snapshot.take import find_root
@@ -29,6 +30,7 @@ from afield.transport.reap import abandoned
 OK, WARN, BAD = "ok", "warn", "bad"
 LEAST_DISK = 2_000_000_000
 VERSION_S = 5.0
+LOCAL = f"/var/tmp/afield-{os.getuid()}"  # noqa: S108 only named here
 
 
 class Check(NamedTuple):
@@ -56,7 +58,7 @@ def machine() -> Iterator[Check]:
         fix = "" if found else f"install {name}: needed for {use}"
         yield Check("machine", OK if found else state, found or f"{name}: missing", fix)
     yield _uv()
-    yield _store()
+    yield store(folders().state)
     yield from _kept()
     yield _controller()
     yield from _left_over()
@@ -85,8 +87,12 @@ def _uv() -> Check:
     return Check("machine", OK, f"uv {found}: {path}")
 
 
-def _store() -> Check:
-    state = folders().state
+def store(state: str, mounts: str | None = None) -> Check:
+    """Where the store is, and how much room it has; `mounts` as in `network_filesystem`."""
+    kind = network_filesystem(state, mounts)
+    if kind is not None:
+        text = f"{state} is on {kind}, where locks do not hold: the store is below {LOCAL} instead"
+        return Check("machine", WARN, text, "set AFIELD_STATE_DIR to a folder on a disk of this machine")
     above = next(str(p) for p in (Path(state), *Path(state).parents) if p.exists())
     free = shutil.disk_usage(above).free
     low = free < LEAST_DISK

@@ -65,9 +65,16 @@ def _python(name: str, text: str) -> Check:
 
 
 def _home(name: str, facts: dict[str, str]) -> Iterator[Check]:
-    if facts.get("fs") == "network":
-        text = f"its home is on a network file system: what runs is kept in {facts.get('runroot')}, on that machine"
-        yield Check(name, OK, text)
+    if facts.get("fs") != "network":
+        return
+    kind, local = facts.get("root_fs") or "a network file system", facts.get("runroot")
+    if facts.get("run_fs"):
+        text = f"its home ({kind}) and {local} ({facts['run_fs']}) are on a network: locks do not hold there"
+        yield Check(name, BAD, text, f"have /var/tmp on a disk of {name}; until then run nothing there")
+        return
+    text = f"its home is on {kind}: what runs is kept in {local}, on that machine; code and environments in the home"
+    fix = f"keep {local} out of what is cleaned by age; let programs write much data to a disk of {name}"
+    yield Check(name, OK, text, fix)
 
 
 def _clock(name: str, skew: float) -> Check:

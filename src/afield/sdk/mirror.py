@@ -17,7 +17,7 @@ from afield.errors import UsageError
 from afield.folders import Folders
 from afield.sdk.client import Client
 from afield.sdk.meter import Meter
-from afield.sdk.push import Item, Pushed, Source, push
+from afield.sdk.push import BITS, Item, Pushed, Source, push
 from afield.snapshot.take import look
 from afield.transport.landing import inside
 
@@ -28,13 +28,13 @@ View = dict[str, Any]
 class Seen:
     """What is in the folder now. Equal ones mean that nothing has changed; `left_out` are links that lead out of it."""
 
-    items: tuple[tuple[bytes, int, int, bytes | None], ...]
+    items: tuple[tuple[bytes, int, int, int, bytes | None], ...]
     left_out: tuple[str, ...] = ()
 
     def source(self, top: Path) -> Source:
         """It as a source of a copy."""
         items = []
-        for name, _, _, target in self.items:
+        for name, *_, target in self.items:
             try:
                 items.append(Item(name, os.lstat(os.path.join(os.fsencode(top), name)), target))
             except FileNotFoundError:
@@ -44,7 +44,7 @@ class Seen:
 
 def see(folder: Path) -> Seen:
     """The files and links of a folder that `afield run` would send. Raises UsageError when they cannot be listed."""
-    items: list[tuple[bytes, int, int, bytes | None]] = []
+    items: list[tuple[bytes, int, int, int, bytes | None]] = []
     left_out = []
     for text in look(folder, cache=Path(Folders().cache)).names:
         name = os.fsencode(text)
@@ -57,7 +57,7 @@ def see(folder: Path) -> Seen:
         if target is not None and not inside(name.split(b"/"), target):
             left_out.append(text)
         else:
-            items.append((name, status.st_size, status.st_mtime_ns, target))
+            items.append((name, status.st_size, status.st_mtime_ns, status.st_mode & BITS, target))
     return Seen(tuple(items), tuple(left_out))
 
 

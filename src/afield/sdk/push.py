@@ -23,6 +23,9 @@ from afield.transport.landing import inside, offset_of
 
 Frame = tuple[dict[str, Any], bytes]
 
+BITS = 0o777
+"""What is carried of a mode: who may read, write and run it."""
+
 
 @dataclass(frozen=True, slots=True)
 class Item:
@@ -53,6 +56,8 @@ class Pushed:
     files: int = 0
     bytes: int = 0
     kept: int = 0
+    modes: int = 0
+    """Files that were there, but for their mode."""
     skipped: list[str] = field(default_factory=list)
 
 
@@ -132,12 +137,14 @@ class _Count:
 
 def _one(client: Client, source: Source, place: dict[str, Any], goal: _Goal, count: _Count) -> None:
     node, base = place["node"], os.fsdecode(goal.base)
-    missing = _missing(source, goal, _there(client, node, base, deep=source.folder))
+    there = _there(client, node, base, deep=source.folder)
+    missing, modes = _missing(source, goal, there), _other_modes(source, goal, there)
     files = [item for item in missing if stat.S_ISREG(item.status.st_mode)]
     size = sum(item.status.st_size for item in files)
     regular = sum(stat.S_ISREG(item.status.st_mode) for item in source.items)
     count.pushed.kept += regular - len(files)
     count.pushed.skipped += source.skipped
+    count.pushed.modes += len(modes)
     count.meter.expect(len(files), size)
     if size >= rsync.WORTH and rsync.usable(place):
         client.put(node, base, [({"on": "dir", "path": ""}, b"")])
@@ -147,13 +154,16 @@ def _one(client: Client, source: Source, place: dict[str, Any], goal: _Goal, cou
     patience = Patience()
     while True:
         try:
+            if modes:
+                client.put(node, base, ((head, b"") for head in modes))
             if missing:
                 have = _there(client, node, base, deep=source.folder)
                 client.put(node, base, _frames(source, missing, goal, (have, count.meter)))
             break
         except Gone as error:
             patience.wait(error)
-            missing = _missing(source, goal, _there(client, node, base, deep=source.folder))
+            there = _there(client, node, base, deep=source.folder)
+            missing, modes = _missing(source, goal, there), _other_modes(source, goal, there)
     count.pushed.files += len(files)
     count.pushed.bytes += size
 
@@ -170,24 +180,39 @@ def _missing(source: Source, goal: _Goal, there: dict[str, list[Any]]) -> list[I
     found = []
     folders = [item for item in source.items if stat.S_ISDIR(item.status.st_mode)]
     for item in source.items:
-        row = there.get(os.fsdecode(goal.name(item)))
-        same = row is not None and (
-            row[5] == os.fsdecode(item.target)
-            if item.target is not None
-            else row[1] == "file" and (row[2], row[3]) == (item.status.st_size, item.status.st_mtime_ns)
-        )
-        if not same and not stat.S_ISDIR(item.status.st_mode):
+        if not stat.S_ISDIR(item.status.st_mode) and not _same(item, there.get(os.fsdecode(goal.name(item)))):
             found.append(item)
     if found or not all(_same_folder(item, there) for item in folders):
         found += folders
     return found
 
 
+def _same(item: Item, row: list[Any] | None) -> bool:
+    """Whether a file or link is there as it is here, its mode aside."""
+    if row is None:
+        return False
+    if item.target is not None:
+        return bool(row[5] == os.fsdecode(item.target))
+    return bool(row[1] == "file" and (row[2], row[3]) == (item.status.st_size, item.status.st_mtime_ns))
+
+
+def _other_modes(source: Source, goal: _Goal, there: dict[str, list[Any]]) -> list[dict[str, Any]]:
+    """What gives files that are there already the mode that they have here."""
+    heads = []
+    for item in source.items:
+        path, mode = os.fsdecode(goal.name(item)), stat.S_IMODE(item.status.st_mode) & BITS
+        row = there.get(path)
+        if row is not None and stat.S_ISREG(item.status.st_mode) and _same(item, row) and row[4] & BITS != mode:
+            heads.append({"on": "mode", "path": path, "mode": mode})
+    return heads
+
+
 def _same_folder(item: Item, there: dict[str, list[Any]]) -> bool:
     row = there.get(os.fsdecode(item.path))
     if row is None:
         return not item.path and bool(there)
-    return (row[1], row[3]) == ("dir", item.status.st_mtime_ns)
+    mode = item.status.st_mode & BITS | stat.S_IRWXU
+    return (row[1], row[3], row[4] & BITS) == ("dir", item.status.st_mtime_ns, mode)
 
 
 def _frames(

@@ -91,6 +91,14 @@ class SnapshotView(TypedDict):
     base_commit: str
 
 
+class ProgressView(TypedDict):
+    """How far the program of a live attempt said last that it is, in its own unit; `total` null is not known."""
+
+    done: float
+    total: float | None
+    at: str
+
+
 class JobView(TypedDict):
     """A job as people and scripts see it; fields are only ever added."""
 
@@ -119,6 +127,7 @@ class JobView(TypedDict):
     attempts: list[AttemptView]
     silent: dict[str, float]
     coming: bool
+    progress: ProgressView | None
 
 
 class DeviceView(TypedDict):

@@ -33,6 +33,7 @@ from afield.model.ids import JobNumber, NodeName
 from afield.model.job import Job
 from afield.model.node import Node
 from afield.model.world import World
+from afield.mounts import network_filesystem
 from afield.runner import points
 from afield.store import codec, guard, place, port, tables
 from afield.store.cache import JobCache
@@ -76,7 +77,7 @@ class SqliteStore:
         Raises StoreRefused: on a network file system, open in another process, by a newer afield, damaged, disk full.
         """
         path = Path(os.path.abspath(folder)) / FILE
-        if (kind := place.network_filesystem(path)) is not None:
+        if (kind := network_filesystem(path)) is not None:
             why = f"{path.parent} is on {kind}, where the locks of a database do not hold"
             raise StoreRefused("the store cannot lie on a network file system", why=why, hints=[place.HINT])
         with guard.refusing(path):

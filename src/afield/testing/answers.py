@@ -215,13 +215,14 @@ class Changed(TypedDict):
 
 
 class Pushed(TypedDict):
-    """What came to one node; `kept` were there already, `skipped` are no files, folders or links."""
+    """What came to one node; `kept` were there already, of which `modes` got another mode; `skipped` are no files."""
 
     node: str
     path: str
     files: int
     bytes: int
     kept: int
+    modes: int
     skipped: list[str]
 
 

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import os
 import queue
 import sys
 import time
@@ -12,7 +13,7 @@ from collections.abc import Generator, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from afield.errors import Unreachable
+from afield.errors import NotFound, Unreachable
 
 View = dict[str, Any]
 NOW = datetime(2026, 11, 21, 14, 0, 0, tzinfo=UTC).timestamp()
@@ -41,6 +42,7 @@ def job(number: int, phase: str, **changes: Any) -> View:
         "ended_at": before(minutes=5) if outcome else None,
         "outcome": outcome,
         "silent": {},
+        "progress": None,
     }
     return known | changes
 
@@ -78,7 +80,8 @@ def jobs() -> list[View]:
     silent = {"lab-server-in-the-cellar": 125.0}
     waits = "waits for 4 a100 on one node, held by job 121 (ana) and somebody else on box2"
     held = {"box2": ["GPU-0", "GPU-1", "GPU-2"]}
-    started = {"started_at": before(minutes=37), "nodes": ["box2"], "devices": held}
+    far = {"done": 2800.0, "total": 10000.0, "at": before(seconds=1)}
+    started = {"started_at": before(minutes=37), "nodes": ["box2"], "devices": held, "progress": far}
     return [
         job(123, "queued", reason=waits, command=["torchrun", "train.py"], user="cy"),
         job(122, "starting", name="gemma-sft", nodes=["local"]),
@@ -98,8 +101,12 @@ class Fleet:
 
     def __init__(self) -> None:
         self.nodes, self.all, self.log = nodes(), jobs(), LOG
+        if os.environ.get("FLEET") == "crowd":
+            self.nodes += [node(f"idle{i}") for i in range(40)]
+            self.all = [*(job(1000 + i, "queued", reason="waits for 8 a100") for i in range(200, 0, -1)), *self.all]
         self.error: Unreachable | None = None
         self.stopped: list[int] = []
+        self.rerun_of: list[int] = []
         self._news: queue.SimpleQueue[View] = queue.SimpleQueue()
 
     def happen(self) -> None:
@@ -150,6 +157,23 @@ class Fleet:
         view["goal"] = "stop"
         self.happen()
         return view
+
+    def rerun(self, number: int) -> View:
+        """One more job, the same as that one."""
+        self._told({})
+        self.rerun_of.append(number)
+        old = next(j for j in self.all if j["number"] == number)
+        new = job(1 + max(j["number"] for j in self.all), "queued", name=old["name"], command=old["command"])
+        self.all.insert(0, new)
+        self.happen()
+        return new
+
+    def job_shell(self, number: int) -> View:
+        """A command that is not run here."""
+        view = next(j for j in self.all if j["number"] == number)
+        if not view["nodes"]:
+            raise NotFound(f"job {number} is on no node yet", hints=[f"afield why {number}"])
+        return {"argv": ["ssh", "-t", view["nodes"][0], "shell"], "node": view["nodes"][0]}
 
     def _told(self, view: View) -> View:
         if self.error is not None:

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from afield.cli.grid import Column, cut, fit, pad, width
-from afield.cli.jobs import COLUMNS, row
+from afield.cli.jobs import COLUMNS, progress, row
 from tests.unit.cli.fleet import NOW, jobs
 from tests.unit.cli.screens import compare
 
@@ -54,6 +54,17 @@ def test_tables_fit_the_terminal(words: list[str], size: tuple[int, int]) -> Non
     assert max(map(width, text.splitlines())) <= size[0]
     assert "\x1b" not in text
     compare(f"{'-'.join(words)}-{size[0]}x{size[1]}", text)
+
+
+@pytest.mark.parametrize("lines", [10, 14, 24, 50])
+def test_status_is_one_screen(lines: int) -> None:
+    text = screen(["status"], (100, lines), FLEET="crowd")
+    shown = text.splitlines()
+    assert len(shown) < lines or lines < 14
+    assert shown[0].startswith("43 nodes · 4 of 9 devices free · 1 unreachable · 2 running · 201 queued · 1 starting ·")
+    assert any("lab-server-in-the-cellar  unreachable" in line for line in shown), "what is wrong is shown first"
+    assert any(line.split()[:1] == ["119"] for line in shown), "what runs is shown before what waits"
+    assert len([line for line in shown if " more: afield " in line]) == 2
 
 
 def test_colours_are_only_colours() -> None:
@@ -96,6 +107,26 @@ def test_empty_columns_go_first() -> None:
     columns = (Column("A"), Column("B", rank=1), Column("C", rank=2))
     assert fit(columns, [["x" * 10, "-", "y" * 5]], 18).shown == (0, 2)
     assert fit(columns, [["x" * 10, "b", "y" * 5]], 14).shown == (0, 1)
+
+
+def test_progress_takes_room_only_where_a_job_tells_of_it() -> None:
+    heads = [column.head for column in COLUMNS]
+    told = jobs()
+    assert heads.index("PROGRESS") in fit(COLUMNS, [row(job, NOW) for job in told], 80).shown
+    silent = [row(job | {"progress": None}, NOW) for job in told]
+    without = [column for column in COLUMNS if column.head != "PROGRESS"]
+    at = heads.index("PROGRESS")
+    for room in (80, 160, 300):
+        grid = fit(COLUMNS, silent, room)
+        assert at not in grid.shown
+        assert grid.widths == fit(without, [[*cells[:at], *cells[at + 1 :]] for cells in silent], room).widths
+
+
+def test_progress_in_words() -> None:
+    assert progress({"progress": {"done": 2800.0, "total": 10000.0}}) == "28%"
+    assert progress({"progress": {"done": 1234.0, "total": None}}) == "1,234"
+    assert progress({"progress": {"done": 5.0, "total": 0.0}}) == "5"
+    assert progress({"progress": None}) == ""
 
 
 def test_wide_characters_take_two_cells() -> None:

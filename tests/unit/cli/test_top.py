@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
+from textual.message import Message
 from textual.pilot import Pilot
 
-from afield.cli.top.app import Top
+from afield.cli.top.app import Looked, Top
+from afield.cli.top.errand import Errand
+from afield.cli.top.feed import Look, View
 from afield.cli.top.tail import Lines
 from afield.errors import Unreachable
 from tests.unit.cli.fleet import NOW, Fleet, job
@@ -21,12 +27,31 @@ WITHIN_S = 20.0
 Story = Callable[["Screen"], Awaitable[None]]
 
 
-class Screen:
-    """One run of the app on a fleet."""
+class Here(Top):
+    """The app without a terminal that it could give away."""
 
-    def __init__(self, fleet: Fleet, pilot: Pilot[None]) -> None:
+    CSS_PATH = str(Path(inspect.getfile(Top)).with_name("top.tcss"))
+
+    @contextmanager
+    def suspend(self) -> Iterator[None]:
+        yield
+
+
+class Screen:
+    """One run of the app on a fleet; `errands` are those that it would have run."""
+
+    def __init__(self, fleet: Fleet, pilot: Pilot[None], errands: list[Errand]) -> None:
         self.fleet = fleet
         self.pilot = pilot
+        self.errands = errands
+
+    async def errand(self) -> Errand:
+        """The next errand."""
+        deadline = time.monotonic() + WITHIN_S
+        while not self.errands:
+            assert time.monotonic() < deadline, f"no errand; the screen is\n{self.text()}"
+            await self.pilot.pause(0.02)
+        return self.errands.pop()
 
     def text(self) -> str:
         strips = self.pilot.app.screen._compositor.render_strips()
@@ -56,8 +81,9 @@ def play(story: Story, size: tuple[int, int] = SMALL, fleet: Fleet | None = None
     fleet = fleet or Fleet()
 
     async def run() -> None:
-        async with Top(fleet, now=lambda: NOW).run_test(size=size) as pilot:
-            screen = Screen(fleet, pilot)
+        errands: list[Errand] = []
+        async with Here(fleet, now=lambda: NOW, run=errands.append).run_test(size=size) as pilot:
+            screen = Screen(fleet, pilot, errands)
             await screen.until("JOB")
             await story(screen)
 
@@ -126,13 +152,13 @@ def test_stop_asks() -> None:
     async def story(screen: Screen) -> None:
         await screen.press("down")
         await screen.until("job 121 vit-base")
-        await screen.press("s")
+        await screen.press("c")
         await screen.until("Stop job 121", "on box2?")
         await screen.shows("top-stop-80x24")
         await screen.press("n")
         await screen.until("JOB", gone="Stop job 121")
         assert screen.fleet.stopped == []
-        await screen.press("s")
+        await screen.press("c")
         await screen.until("Stop job 121")
         await screen.press("y")
         await screen.until("JOB", gone="Stop job 121")
@@ -148,10 +174,90 @@ def test_a_silent_node_is_said_when_its_job_is_stopped() -> None:
     async def story(screen: Screen) -> None:
         await screen.press("down", "down")
         await screen.until("job 120: train.py")
-        await screen.press("s")
+        await screen.press("c")
         await screen.until("Stop job 120")
         await screen.press("y")
         await screen.until("lab-server-in-the-cellar does not answer; the stop is")
+
+    play(story)
+
+
+def test_a_shell_beside_the_selected_job() -> None:
+    async def story(screen: Screen) -> None:
+        await screen.press("down", "s")
+        errand = await screen.errand()
+        assert errand.argv == ("ssh", "-t", "box2", "shell")
+        assert "job 121" in errand.title
+        assert [errand.read(status, False) for status in (0, 1, 130, 255)] == [False, False, False, True]
+        await screen.until("2 running")
+        await screen.press("end", "up", "up")
+        await screen.until("job 123: torchrun train.py")
+        await screen.press("s")
+        await screen.until("job 123 is on no node yet", "afield why 123", gone="opening a shell")
+        assert screen.errands == []
+
+    play(story)
+
+
+def test_what_happens_while_the_terminal_is_away_is_shown_afterwards() -> None:
+    async def story(screen: Screen) -> None:
+        found = screen.pilot.app
+        assert isinstance(found, Top)
+        app: Top = found
+
+        def meanwhile(_: Errand) -> None:
+            screen.fleet.all.insert(0, job(124, "running", name="meanwhile"))
+            screen.fleet.happen()
+            deadline = time.monotonic() + WITHIN_S
+            while not any(job["number"] == 124 for job in _seen(app._away)):
+                assert time.monotonic() < deadline, app._away
+                time.sleep(0.02)
+
+        app._run_errand = meanwhile
+        await screen.press("down", "s")
+        await screen.until("meanwhile", "3 running")
+
+    play(story)
+
+
+def _seen(told: dict[type[Message], Message] | None) -> tuple[View, ...]:
+    looked = (told or {}).get(Looked)
+    return looked.told.jobs if isinstance(looked, Looked) and isinstance(looked.told, Look) else ()
+
+
+def test_ports_of_the_selected_job() -> None:
+    async def story(screen: Screen) -> None:
+        await screen.press("down", "f")
+        await screen.until("forward job 121", "none: what the job offers")
+        await screen.shows("top-forward-80x24")
+        await screen.press("escape")
+        await screen.until("JOB", gone="forward job 121")
+        await screen.press("f")
+        await screen.until("forward job 121")
+        await screen.press(*"6006 0:80", "enter")
+        errand = await screen.errand()
+        assert errand.argv[-4:] == ("forward", "job:121", "6006", "0:80")
+        assert errand.read(1, False), "why it could not be is read before top hides it"
+        assert not errand.read(0, True)
+        await screen.until("2 running", gone="forward job 121")
+
+    play(story)
+
+
+def test_rerun_asks_and_selects_the_new_job() -> None:
+    async def story(screen: Screen) -> None:
+        await screen.press("down")
+        await screen.until("job 121 vit-base")
+        await screen.press("r")
+        await screen.until("Run job 121", "y runs it, n does not")
+        await screen.press("n")
+        await screen.until("JOB", gone="Run job 121")
+        assert screen.fleet.rerun_of == []
+        await screen.press("r")
+        await screen.until("Run job 121")
+        await screen.press("y")
+        await screen.until("─job 124 vit-base")
+        assert screen.fleet.rerun_of == [121]
 
     play(story)
 
@@ -192,9 +298,9 @@ def test_an_empty_fleet() -> None:
 
     async def run() -> None:
         async with Top(empty, now=lambda: NOW).run_test(size=SMALL) as pilot:
-            screen = Screen(empty, pilot)
+            screen = Screen(empty, pilot, [])
             await screen.until("no jobs", "1 node")
-            await screen.press("s", "w", "l")
+            await screen.press("c", "w", "l", "s", "f", "r")
             await screen.until("no jobs")
 
     asyncio.run(run())

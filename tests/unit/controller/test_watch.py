@@ -61,6 +61,22 @@ def test_a_failed_setup_is_quoted_with_what_came_after_its_end(tmp_path: Path) -
     assert seen.quoted(failed) == "environment: exit code 1 on a\nDownloading pear\nerror: refused"
 
 
+def test_progress_is_of_the_latest_word_and_no_reason_to_look_at_the_job_again(tmp_path: Path) -> None:
+    looked: list[AttemptId] = []
+    seen = Watch(Mirror(tmp_path), looked.append, lambda _: None, REAL.clock)
+    word = {"done": 1.0, "total": 4.0, "at": 9.0}
+    assert seen.progress(ID) is None
+    seen.pushed(NODE, {"on": "progress", "attempt": "1.1", "progress": word}, b"")
+    assert seen.progress(ID) is None, "of a node that told nothing of the folder yet"
+    seen.heard(ID, NODE, {**facts(ended=False), "progress": word})
+    seen.heard(ID, NodeName("b"), {**facts(ended=False), "progress": None})
+    assert seen.progress(ID) == word
+    before = len(looked)
+    seen.pushed(NODE, {"on": "progress", "attempt": "1.1", "progress": {**word, "done": 2.0}}, b"")
+    assert seen.progress(ID) == {**word, "done": 2.0}
+    assert len(looked) == before
+
+
 def out(offset: int, data: bytes) -> tuple[dict[str, Any], bytes]:
     return {"on": "out", "attempt": "1.1", "stream": "p0/out", "offset": offset, "gap": None}, data
 

@@ -147,3 +147,9 @@ def effects_of(effect: effects.Effect) -> Any:
 def test_the_kind_of_file_system_under_a_path(path: str, kind: str) -> None:
     mounts = [("/", "rootfs"), ("/", "ext4"), ("/home", "nfs4"), ("/home/bob", "autofs"), ("/home/bob", "btrfs")]
     assert real_files.kind_of(path, mounts) == kind
+
+
+def test_what_lies_on_a_network_by_the_mounts_of_a_cluster(monkeypatch: pytest.MonkeyPatch) -> None:
+    mounts = [("/", "ext4"), ("/home", "autofs"), ("/home/ann", "nfs4"), ("/var/tmp", "xfs"), ("/lab", "fuse.beegfs")]
+    monkeypatch.setattr(real_files, "_mounts", lambda: mounts)
+    assert real_files.networks("/home/ann/.afield", "/var/tmp/afield-1", "/lab/x") == ["nfs4", "", "fuse.beegfs"]

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from afield.sdk.doctor import version
+from afield.sdk.doctor import store, version
 from afield.sdk.doctor_nodes import node
 from afield.sdk.repairs import QUESTIONS, question
 
@@ -59,7 +60,9 @@ def test_a_good_node_has_nothing_to_mend() -> None:
     ("more", "there", "state", "text"),
     [
         ({"facts__python": "3.6.8"}, {}, "bad", "Python 3.6.8"),
-        ({"facts__fs": "network"}, {}, "ok", "kept in /var/tmp/afield-1"),
+        ({"facts__fs": "network"}, {}, "ok", "on a network file system: what runs is kept in /var/tmp/afield-1"),
+        ({"facts__fs": "network", "facts__root_fs": "nfs4"}, {}, "ok", "its home is on nfs4: what runs"),
+        ({"facts__fs": "network", "facts__root_fs": "nfs", "facts__run_fs": "lustre"}, {}, "bad", "locks do not hold"),
         ({"facts__linger": "False", "facts__systemd_user": "True"}, {}, "warn", "login manager"),
         ({"probe__skew_s": 90.0}, {}, "warn", "1m30s fast"),
         ({"probe__skew_s": -3.0}, {}, "warn", "3s slow"),
@@ -77,6 +80,22 @@ def test_a_good_node_has_nothing_to_mend() -> None:
 def test_what_is_wrong_is_said(more: dict[str, Any], there: dict[str, Any], state: str, text: str) -> None:
     found = [c for c in node(view(**more), there) if text in c.text]
     assert [c.state for c in found] == [state]
+
+
+def test_a_home_on_a_network_says_what_to_do() -> None:
+    found = [c for c in node(view(facts__fs="network", facts__root_fs="nfs4", facts__run_fs=""), {}) if c.fix]
+    assert [c.fix for c in found] == [
+        "keep /var/tmp/afield-1 out of what is cleaned by age; let programs write much data to a disk of box1"
+    ]
+
+
+def test_a_state_folder_on_a_network_is_told_with_where_the_store_is(tmp_path: Path) -> None:
+    mounts = f"filer:/home {tmp_path} nfs4 rw 0 0\ntmpfs {tmp_path}/local tmpfs rw 0 0\n"
+    check = store(str(tmp_path / "state"), mounts)
+    assert check.state == "warn"
+    assert "is on nfs4, where locks do not hold: the store is below /var/tmp/afield-" in check.text
+    assert "AFIELD_STATE_DIR" in check.fix
+    assert "free for the store" in store(str(tmp_path / "local" / "state"), mounts).text
 
 
 def test_a_full_disk_offers_the_repair_that_gives_room() -> None:

@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from afield import mounts
 from afield.errors import StoreRefused
-from afield.store import place as place_module
-from afield.store.place import network_filesystem, place
+from afield.mounts import network_filesystem
+from afield.store.place import place
 from afield.store.sqlite import SqliteStore
 
 MOUNTS = """\
@@ -104,7 +105,7 @@ def test_nowhere_local_is_refused_with_a_hint(tmp_path: Path) -> None:
 
 
 def test_a_store_does_not_open_on_a_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(place_module, "_mounts", lambda: "filer:/ / nfs4 rw 0 0\n")
+    monkeypatch.setattr(mounts, "_mounts", lambda: "filer:/ / nfs4 rw 0 0\n")
     with pytest.raises(StoreRefused, match="network file system") as caught:
         SqliteStore.open(tmp_path / "state")
     assert "nfs4" in caught.value.why

@@ -20,10 +20,11 @@ from textual.widgets import Footer, Input, OptionList, Static
 from textual.widgets.option_list import Option
 
 from afield.cli import show
-from afield.cli.jobs import answer, row
-from afield.cli.top import draw
+from afield.cli.jobs import answer, row, summary
+from afield.cli.top import draw, errand
+from afield.cli.top.errand import Errand
 from afield.cli.top.feed import Feed, Look, Source, View
-from afield.cli.top.sheets import Ask, Jobs, LastLines, Log, Told
+from afield.cli.top.sheets import Ask, Jobs, LastLines, Log, Told, Words
 from afield.cli.top.tail import Tail
 from afield.errors import AfieldError
 
@@ -34,13 +35,20 @@ KEYS = """\
 up, down, page up, page down, home, end   select a job
 l, enter   its log on the whole screen
 w          why it waits, or how it ended
-s          stop it (asks)
+s          a shell in its folder, on its node
+f          ports of its node on this machine, until Ctrl-C
+r          run it again, as a new job (asks)
+c          stop it (asks)
 e          hide ended jobs, or show them again
 /          only jobs with this text; escape shows all again
 q          leave; no job is touched
 
 □ a free device   ■ a job of ours holds it   ▣ others use it
 """
+
+
+LOOKING = "looking…"
+PORTS = "as 6006, or 8080:6006 for another number here"
 
 
 class Looked(Message):
@@ -69,8 +77,24 @@ class Answered(Message):
         super().__init__()
 
 
+class Submitted(Message):
+    """A job was submitted from here."""
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+        super().__init__()
+
+
+class Begun(Message):
+    """There is an errand to run."""
+
+    def __init__(self, errand: Errand) -> None:
+        self.errand = errand
+        super().__init__()
+
+
 class Top(App[None]):
-    """Shows what `source` has. `now` is the clock for how long things have run."""
+    """Shows what `source` has. `now` is the clock for how long things have run, `run` is who runs errands."""
 
     CSS_PATH = "top.tcss"
     TITLE = "afield top"
@@ -79,7 +103,10 @@ class Top(App[None]):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("l", "log", "log"),
         Binding("w", "why", "why"),
-        Binding("s", "stop", "stop"),
+        Binding("s", "shell", "shell"),
+        Binding("f", "forward", "forward"),
+        Binding("r", "rerun", "rerun"),
+        Binding("c", "stop", "stop"),
         Binding("e", "ended", "ended"),
         Binding("slash", "filter", "filter", key_display="/"),
         Binding("question_mark", "keys", "keys", key_display="?"),
@@ -88,12 +115,19 @@ class Top(App[None]):
         Binding("escape", "all", "all", show=False),
     ]
 
-    def __init__(self, source: Source, now: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self, source: Source, now: Callable[[], float] = time.time, run: Callable[[Errand], None] = errand.run
+    ) -> None:
         super().__init__(ansi_color=True)
         self._source = source
         self._now = now
+        self._run_errand = run
+        self._away: dict[type[Message], Message] | None = None
+        """While the terminal is another program's: the last message of each kind, for afterwards."""
         self._look = Look()
         self._stale = ""
+        self._under_way = ""
+        """What was asked for and is waited for."""
         self._ended = True
         self._lines: list[str] = []
         self._selected = 0
@@ -104,7 +138,7 @@ class Top(App[None]):
 
     def compose(self) -> ComposeResult:
         """The parts of the screen."""
-        yield Static("looking…", id="head")
+        yield Static(LOOKING, id="head")
         with Horizontal(id="body"):
             yield Static(id="nodes")
             with Vertical(id="right"):
@@ -149,8 +183,26 @@ class Top(App[None]):
                 self.screen.show(self._lines)
 
     def on_answered(self, message: Answered) -> None:
-        """Show what was asked for."""
-        self.push_screen(Told(message.title, message.lines))
+        """Show what was asked for, if there is anything to say."""
+        self._under_way = ""
+        self._draw()
+        if message.lines:
+            self.push_screen(Told(message.title, message.lines))
+
+    def on_submitted(self, message: Submitted) -> None:
+        """Select the new job; it is shown as soon as there is a look with it."""
+        self._select(message.number)
+
+    def on_begun(self, message: Begun) -> None:
+        """Give the terminal to another program; what happens meanwhile is shown afterwards."""
+        self._away, self._under_way = {}, ""
+        try:
+            with self.suspend():
+                self._run_errand(message.errand)
+        finally:
+            missed, self._away = self._away, None
+        for last in missed.values():
+            self._post(last)
 
     def on_resize(self, _: Resize) -> None:
         """Fit the nodes to the new size; the other parts say themselves when they have theirs."""
@@ -164,10 +216,13 @@ class Top(App[None]):
         """Another job is selected."""
         number = int(message.option.id or 0)
         if number != self._selected:
-            self._selected = number
-            self._lines = []
-            self._tail.show(number)
-            self._draw_log()
+            self._select(number)
+
+    def _select(self, number: int) -> None:
+        self._selected = number
+        self._lines = []
+        self._tail.show(number)
+        self._draw_log()
 
     def on_option_list_option_selected(self, _: OptionList.OptionSelected) -> None:
         """Enter is the log."""
@@ -213,7 +268,36 @@ class Top(App[None]):
         """Why the selected job is where it is."""
         if self._job is not None:
             number = self._selected
-            self._ask(f"why job {number}", lambda: answer(self._source.why(number)))
+            self._ask(lambda: Answered(f"why job {number}", answer(self._source.why(number))))
+
+    def action_shell(self) -> None:
+        """A shell beside the selected job."""
+        job = self._job
+        if job is not None:
+            number, title = self._selected, self._title(job)
+            self._ask(lambda: Begun(errand.shell(self._source.job_shell(number), title)), f"{title}: opening a shell…")
+
+    def action_forward(self) -> None:
+        """Ask which ports of the selected job's node, and hold them here."""
+        number = self._selected
+
+        def typed(words: tuple[str, ...] | None) -> None:
+            if words is not None:
+                self._post(Begun(errand.forward(number, words)))
+
+        if self._job is not None:
+            self.push_screen(Words(f"forward {self._title(self._job)}", PORTS, "none: what the job offers"), typed)
+
+    def action_rerun(self) -> None:
+        """Ask whether the selected job shall run again, and submit it."""
+        number = self._selected
+
+        def decided(yes: bool | None) -> None:
+            if yes:
+                self._ask(lambda: Submitted(int(self._source.rerun(number)["number"])))
+
+        if self._job is not None:
+            self.push_screen(Ask(f"Run {self._title(self._job)} again, as a new job?", "runs it"), decided)
 
     def action_stop(self) -> None:
         """Ask whether the selected job shall stop, and have it stopped."""
@@ -221,31 +305,34 @@ class Top(App[None]):
         if job is None or job["outcome"] is not None or job["goal"] == "stop":
             return
         where = f" on {', '.join(job['nodes'])}" if job["nodes"] else ""
-        self.push_screen(Ask(f"Stop {self._title(job)}, {job['phase']}{where}?"), self._stop(self._selected))
+        question = f"Stop {self._title(job)}, {job['phase']}{where}?"
+        self.push_screen(Ask(question, "stops it"), self._stop(self._selected))
 
     def _stop(self, number: int) -> Callable[[bool | None], None]:
         def decided(yes: bool | None) -> None:
             if yes:
-                self._ask("", lambda: [*map(_silent, self._source.stop(number)["silent"])])
+                self._ask(lambda: Answered("", [*map(_silent, self._source.stop(number)["silent"])]))
 
         return decided
 
-    def _ask(self, title: str, work: Callable[[], list[str]]) -> None:
-        """Do something that takes a while in a thread, and show its answer, if it has one, or its error."""
+    def _ask(self, work: Callable[[], Message], under_way: str = "") -> None:
+        """Do something that takes a while in a thread, and post its answer or its error; the head says what is done."""
+        self._under_way = under_way
+        self._draw()
 
         def run() -> None:
             try:
-                lines = work()
+                self._post(work())
             except AfieldError as error:
                 self._post(Answered("error", [error.what, error.why, *error.hints]))
-                return
-            if lines:
-                self._post(Answered(title, lines))
 
         threading.Thread(target=run, name="afield top ask", daemon=True).start()
 
     def _post(self, message: Message) -> None:
-        if self.is_running:
+        away = self._away
+        if away is not None:
+            away[type(message)] = message
+        elif self.is_running:
             self.post_message(message)
 
     @property
@@ -264,11 +351,13 @@ class Top(App[None]):
     def _draw(self) -> None:
         if not self._main.query("#log"):
             return
-        head = self._stale or draw.head_line(self._look)
+        head = self._stale or self._under_way
+        head = head or (summary(self._look.nodes, self._look.jobs) if self._look.nodes else LOOKING)
         self._main.query_one("#head", Static).update(Text(head, style="red" if self._stale else "bold", no_wrap=True))
         nodes = self._main.query_one("#nodes", Static)
         nodes.update(Text("\n").join(draw.node_lines(self._look.nodes, self._node_room)))
         self._draw_jobs()
+        self._draw_log()
 
     @property
     def _node_room(self) -> int:
@@ -279,7 +368,8 @@ class Top(App[None]):
         jobs = self._main.query_one("#jobs", OptionList)
         shown = self._wanted()
         heads, lines = draw.job_table(shown, jobs.content_size.width or 80, self._now())
-        self._main.query_one("#heads", Static).update(Text(heads if shown else "no jobs", style="bold", no_wrap=True))
+        nothing = "no jobs" if self._look.nodes else ""
+        self._main.query_one("#heads", Static).update(Text(heads if shown else nothing, style="bold", no_wrap=True))
         numbers = [str(job["number"]) for job in shown]
         if numbers == [option.id for option in jobs.options]:
             for index, line in enumerate(lines):

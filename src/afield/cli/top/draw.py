@@ -8,8 +8,8 @@ from rich.text import Text
 
 from afield.cli import show
 from afield.cli.grid import GAP, Grid, cut, fit, pad
-from afield.cli.jobs import COLUMNS, row
-from afield.cli.top.feed import Look, View
+from afield.cli.jobs import COLUMNS, is_free, row
+from afield.cli.top.feed import View
 
 STYLES = {show.GREEN: "green", show.YELLOW: "yellow", show.RED: "red", show.CYAN: "cyan", show.DIM: "dim", "": ""}
 FREE, HELD, FOREIGN = "□", "■", "▣"
@@ -19,26 +19,6 @@ STATE = next(i for i, column in enumerate(COLUMNS) if column.head == "STATE")
 def style(word: str) -> str:
     """How a phase or a health is coloured."""
     return STYLES[show.PHASE_COLOURS.get(word, "")]
-
-
-def head_line(look: Look) -> str:
-    """The whole fleet in one line."""
-    devices = [device for node in look.nodes for device in node["devices"]]
-    phases = [str(job["phase"]) for job in look.jobs]
-    parts = [f"{len(look.nodes)} node" + "s" * (len(look.nodes) != 1)]
-    if devices:
-        parts.append(f"{sum(map(is_free, devices))} of {len(devices)} devices free")
-    silent = sum(node["health"] == "unreachable" for node in look.nodes)
-    if silent:
-        parts.append(f"{silent} unreachable")
-    counts = {word: phases.count(word) for word in ("running", "queued", "starting", "stopping")}
-    parts += [f"{count} {word}" for word, count in counts.items() if count]
-    return " · ".join(parts)
-
-
-def is_free(device: View) -> bool:
-    """Whether neither a job of ours nor a stranger uses it."""
-    return device["job"] is None and not device["busy"]
 
 
 def job_table(jobs: Sequence[View], room: int, now: float) -> tuple[str, list[Text]]:

@@ -54,6 +54,12 @@ class Source(Protocol):
     def stop(self, number: int) -> View:
         """Wish a job stopped."""
 
+    def rerun(self, number: int) -> View:
+        """Submit a job again as a new one."""
+
+    def job_shell(self, number: int) -> View:
+        """The command that gives a person a shell beside a job."""
+
 
 @dataclass(frozen=True, slots=True)
 class Look:

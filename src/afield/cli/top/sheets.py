@@ -12,7 +12,7 @@ from textual.containers import Vertical, VerticalScroll
 from textual.events import Resize
 from textual.message import Message
 from textual.screen import ModalScreen, Screen
-from textual.widgets import Footer, OptionList, Static
+from textual.widgets import Footer, Input, OptionList, Static
 
 BACK: list[BindingType] = [Binding("escape,q,enter", "back", "back", key_display="esc")]
 
@@ -49,14 +49,14 @@ class Ask(ModalScreen[bool]):
 
     BINDINGS: ClassVar[list[BindingType]] = [Binding("y", "yes", "yes"), Binding("n,escape,q", "no", "no")]
 
-    def __init__(self, question: str) -> None:
+    def __init__(self, question: str, yes: str) -> None:
         super().__init__()
-        self._question = question
+        self._text = f"{question}\n\ny {yes}, n does not"
 
     def compose(self) -> ComposeResult:
         """The question."""
         with Vertical(classes="sheet"):
-            yield Static(Text(f"{self._question}\n\ny stops it, n does not"))
+            yield Static(Text(self._text))
 
     def action_yes(self) -> None:
         """Yes."""
@@ -65,6 +65,34 @@ class Ask(ModalScreen[bool]):
     def action_no(self) -> None:
         """No."""
         self.dismiss(False)
+
+
+class Words(ModalScreen[tuple[str, ...] | None]):
+    """A line to be typed: its words, or None when it was given up."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "back", "back")]
+
+    def __init__(self, title: str, about: str, nothing: str) -> None:
+        super().__init__()
+        self._title = title
+        self._about = about
+        self._nothing = nothing
+
+    def compose(self) -> ComposeResult:
+        """What is wanted, and the line, where stands what nothing means."""
+        with Vertical(classes="sheet") as sheet:
+            sheet.border_title = self._title
+            sheet.border_subtitle = "esc"
+            yield Static(Text(self._about))
+            yield Input(placeholder=self._nothing, compact=True)
+
+    def on_input_submitted(self, message: Input.Submitted) -> None:
+        """It is typed."""
+        self.dismiss(tuple(message.value.split()))
+
+    def action_back(self) -> None:
+        """Give it up."""
+        self.dismiss(None)
 
 
 class Told(ModalScreen[None]):

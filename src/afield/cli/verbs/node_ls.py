@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from afield.cli import context, show
+from afield.cli.jobs import is_free
 
 SKEW_S = 2.0
 """A clock that differs by less is right."""
@@ -33,14 +34,15 @@ def ls(probe: bool, as_json: str | None) -> None:
     elif probe:
         show.table([row for node in nodes for row in probed_rows(node)], PROBED, COLOURS)
         for node in nodes:
-            _silent(node)
+            silent(node)
     else:
         show.table([node_row(n) for n in nodes], HEADS, {1: show.PHASE_COLOURS})
         for node in nodes:
-            _silent(node)
+            silent(node)
 
 
-def _silent(node: dict[str, Any]) -> None:
+def silent(node: dict[str, Any]) -> None:
+    """Say of a node that does not answer why, and what to try."""
     if node["health"] in ("unreachable", "needs_login"):
         show.say(show.safe(node["detail"] or f"{node['name']}: {node['health']}"))
         for text in node["hints"][:1]:
@@ -49,7 +51,7 @@ def _silent(node: dict[str, Any]) -> None:
 
 def node_row(node: dict[str, Any]) -> list[str]:
     """A node as a row of a table."""
-    free = [d for d in node["devices"] if d["job"] is None and not d["busy"]]
+    free = [d for d in node["devices"] if is_free(d)]
     counts: dict[str, int] = {}
     for device in node["devices"]:
         counts[device["model"]] = counts.get(device["model"], 0) + 1

@@ -57,5 +57,7 @@ def _tell(done: list[Any], wanted: Any, seconds: float, as_json: str | None) -> 
             show.say(f"left out: {show.safe(name)} (no file, folder or link)")
         kept = f", {pushed.kept:,} there already" if pushed.kept else ""
         where = str(wanted if wanted.job is not None else wanted.on(pushed.node))
-        new = f"{show.files(pushed.files)}, {show.size(pushed.bytes)}" if pushed.files else "nothing new"
+        parts = [f"{show.files(pushed.files)}, {show.size(pushed.bytes)}"] if pushed.files else []
+        parts += [f"mode of {show.files(pushed.modes)}"] if pushed.modes else []
+        new = ", ".join(parts) or "nothing new"
         show.say(f"✓ push {new}{kept} → {show.safe(where)}, {show.duration(seconds)}")

@@ -30,4 +30,4 @@ def command(job: int | str, detach: bool, quiet: bool, as_json: str | None, choi
         detached(view, as_json, quiet)
         return 0
     texts = {"sync": f"as in job {number}", "env": environment}
-    return attached(client, view, Shown(as_json, quiet, texts, choice))
+    return attached(client, view, Shown(as_json, quiet, texts, choice, f"job {number} again"))

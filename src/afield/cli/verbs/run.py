@@ -85,10 +85,12 @@ def command(argv: tuple[str, ...], as_json: str | None, quiet: bool, choice: Cho
     client = context.client()
     if options["continues"]:
         options["continues"] = context.number(client, options["continues"])
+    edits = None if quiet or detach or dry_run or options["no_sync"] else _edits()
     submission = _built(list(argv), given(options))
     choice.check(sum(group["count"] for group in submission.body["request"]["groups"]))
     if not quiet:
-        show.say_dim([*submission.left_out, *(f"env: {note}" for note in submission.notes)])
+        left_out = submission.left_out if dry_run else _unsaid(submission)
+        show.say_dim([*left_out, *(f"env: {note}" for note in submission.notes)])
     view = client.submit([submission.body], dry_run=dry_run)[0]
     if dry_run:
         _plan(view, as_json, submission.texts)
@@ -96,7 +98,8 @@ def command(argv: tuple[str, ...], as_json: str | None, quiet: bool, choice: Cho
     if detach:
         detached(view, as_json, quiet)
         return 0
-    return attached(client, view, Shown(as_json, quiet, submission.texts, choice))
+    code = _code(view, edits.count()) if edits is not None else submission.texts["sync"]
+    return attached(client, view, Shown(as_json, quiet, submission.texts, choice, code))
 
 
 def given(options: dict[str, Any]) -> dict[str, Any]:
@@ -122,12 +125,35 @@ def _built(argv: list[str], options: dict[str, Any]) -> Any:
         return build(argv, {**options, "big": True})
 
 
+def _edits() -> Any:
+    """Git's count of edited files, under way."""
+    from afield.sdk.edits import Edits
+
+    return Edits()
+
+
+def _unsaid(submission: Any) -> tuple[str, ...]:
+    from afield.sdk.unsaid import left_out
+
+    return left_out(submission)
+
+
+def _code(view: Mapping[str, Any], edited: int | None) -> str:
+    """Which code it is: the commit, and how many files are not as in it; "" without a checkout."""
+    commit = (view["snapshot"] or {}).get("base_commit", "")[:7]
+    if not commit:
+        return ""
+    return f"commit {commit}" + (f" + {edited:,} edited file{'s' * (edited != 1)}" if edited else "")
+
+
 def _plan(view: dict[str, Any], as_json: str | None, texts: Mapping[str, str]) -> None:
     if as_json:
         show.as_json({"schema": 1, "job": view}, context.fields(as_json))
         return
     show.say(f"would run: {' '.join(show.safe(a) for a in view['command'])}")
-    show.say(f"request:   {view['request']}")
+    from afield.cli.asked import in_words
+
+    show.say(f"request:   {in_words(view['request'])}")
     show.say(f"code:      {show.safe(texts['sync'])}")
     show.say(f"env:       {show.safe(texts['env'])}")
     show.say("nothing was submitted")
@@ -148,20 +174,23 @@ def detached(view: dict[str, Any], as_json: str | None, quiet: bool) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """What of a followed job is shown: as JSON, only the program's output, with which texts, and which output."""
+    """What of a followed job is shown: as JSON, only the program's output, with which texts, and which output.
+
+    `code` is which code it is, in the title.
+    """
 
     as_json: str | None = None
     quiet: bool = False
     texts: Mapping[str, str] = field(default_factory=dict)
     choice: Choice = field(default_factory=Choice)
+    code: str = ""
 
 
 def attached(client: Any, view: dict[str, Any], shown: Shown) -> int:
     """Follow a job to its end and bring its results home; gives the exit status."""
     number, quiet = view["number"], shown.quiet
     if not quiet:
-        commit = (view["snapshot"] or {}).get("base_commit", "")[:7]
-        parts = (view["name"], f"job {number}", f"on commit {commit}" if commit else "")
+        parts = (view["name"], f"job {number}", shown.code)
         show.say(show.paint(show.safe(" · ".join(filter(None, parts))), show.BOLD, sys.stderr))
     printer = Printer(shown.choice, stages=not quiet, texts=shown.texts)
     printer.output.view = view

@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from afield.cli import context, show
+from afield.cli.asked import in_words
 from afield.cli.follow import exit_status
 from afield.cli.jobs import state
 from afield.errors import AfieldError
@@ -45,13 +46,13 @@ def _rows(view: dict[str, Any]) -> list[tuple[str, str]]:
         ("job", f"{view['number']} {view['name']}".rstrip()),
         ("state", state(view)),
         ("command", " ".join(view["command"])),
-        ("request", view["request"]),
+        ("request", f"{in_words(view['request'])} ({view['request']})"),
         ("environment", " ".join([ENVIRONMENTS.get(view["environment"], view["environment"]), *view["packages"]])),
         ("code", f"{code.get('root', '')} tree {code.get('tree', '')[:12]}" if code else "none"),
         ("submitted", f"{view['submitted_at']} ({show.ago(view['submitted_at'])})"),
     ]
     if code.get("base_commit"):
-        rows.insert(6, ("commit", code["base_commit"][:12]))
+        rows.insert(6, ("based on", f"commit {code['base_commit'][:12]}"))
     if view["ended_at"]:
         rows.append(("ended", f"{view['ended_at']} ({show.ago(view['ended_at'])})"))
     if view["exit_status"] is not None:

@@ -125,9 +125,10 @@ class _Watch:
             pushed, gone = mirror.bring(seen, progress.meter)
         finally:
             progress.close()
-        if not (always or pushed.files or gone):
+        if not (always or pushed.files or pushed.modes or gone):
             return
         parts = [f"{show.files(pushed.files)}, {show.size(pushed.bytes)}"] if pushed.files else []
+        parts += [f"mode of {show.files(pushed.modes)}"] if pushed.modes else []
         parts += [f"{gone} removed"] if gone else []
         told = ", ".join(parts) or "nothing new"
         show.say(f"✓ sync {told} → {mirror.node}:{show.safe(self._place)}, {show.duration(progress.seconds)}")
