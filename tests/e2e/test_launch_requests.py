@@ -69,6 +69,9 @@ async def test_a_start_whose_environment_is_ready_is_one_request(
             again = replace(controller.submission(1), key=submit_key())
             view = await until(controller, (await controller.submit([again]))[0]["number"])
             assert view["outcome"] == "succeeded", view
+            async with asyncio.timeout(30):
+                while controller.world.jobs:  # its end is told to the node, too
+                    await asyncio.sleep(0.05)
         assert (asked[0], asked.count("launch")) == ("launch", 1), asked
         assert "environment.way" not in asked
     finally:
