@@ -83,9 +83,7 @@ def command(argv: tuple[str, ...], as_json: str | None, quiet: bool, choice: Cho
     """Submit and follow."""
     detach, dry_run = options.pop("detach"), options.pop("dry_run")
     client = context.client()
-    if options["continues"]:
-        options["continues"] = context.number(client, options["continues"])
-    submission = _built(list(argv), given(options))
+    submission = _built(list(argv), given(named(client, options)))
     choice.check(sum(group["count"] for group in submission.body["request"]["groups"]))
     if not quiet:
         show.say_dim([*submission.left_out, *(f"env: {note}" for note in submission.notes)])
@@ -97,6 +95,12 @@ def command(argv: tuple[str, ...], as_json: str | None, quiet: bool, choice: Cho
         detached(view, as_json, quiet)
         return 0
     return attached(client, view, Shown(as_json, quiet, submission.texts, choice))
+
+
+def named(client: Any, options: dict[str, Any]) -> dict[str, Any]:
+    """The options with the number of the job that they name. Raises NotFound, UsageError."""
+    word = options["continues"]
+    return {**options, "continues": context.number(client, word)} if word else options
 
 
 def given(options: dict[str, Any]) -> dict[str, Any]:
