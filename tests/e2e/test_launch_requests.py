@@ -1,4 +1,4 @@
-"""What a start asks of a node, counted on the link of a real controller: one request where the node has all it needs."""
+"""What a start asks of a node, counted on the link of a real controller: one request where the node has everything."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import pytest
 
 from afield.controller.core import Controller
 from afield.controller.make import make
+from afield.model.event import AttemptAcked
 from afield.sdk.client import submit_key
 from afield.testing.hosts import Host, Hosts
 from afield.testing.processes import command_line, end_all
@@ -48,6 +49,14 @@ async def until(controller: Controller, number: int) -> dict[str, Any]:
     return view
 
 
+async def acknowledged(controller: Controller, number: int) -> None:
+    """Returns once the node was told that the end of a job is known here."""
+    async with asyncio.timeout(30):
+        async for record in controller.events(0):
+            if isinstance(record.event, AttemptAcked) and record.event.attempt.job == number:
+                return
+
+
 async def test_a_start_whose_environment_is_ready_is_one_request(
     built: Sandbox, hosts: Hosts, host: Host, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -69,9 +78,7 @@ async def test_a_start_whose_environment_is_ready_is_one_request(
             again = replace(controller.submission(1), key=submit_key())
             view = await until(controller, (await controller.submit([again]))[0]["number"])
             assert view["outcome"] == "succeeded", view
-            async with asyncio.timeout(30):
-                while controller.world.jobs:  # its end is told to the node, too
-                    await asyncio.sleep(0.05)
+            await acknowledged(controller, view["number"])
         assert (asked[0], asked.count("launch")) == ("launch", 1), asked
         assert "environment.way" not in asked
     finally:
