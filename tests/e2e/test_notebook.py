@@ -202,6 +202,7 @@ def test_a_second_one_picks_other_ports_and_a_detached_one_is_come_back_to(sandb
         assert first.process.wait(60) == 0
 
 
+@pytest.mark.timeout(400)
 def test_the_address_follows_to_the_next_attempt(sandbox: Sandbox, host: Host) -> None:
     with shown(sandbox, "notebook", "-n", host.name, "--policy", "rerun", "-L", "0") as page:
         job = str(newest(sandbox)["number"])
