@@ -65,14 +65,11 @@ def tensorboard(words):
         program = import_module("tensorboard.program")
     except ImportError:
         return lacking("tensorboard")
-
-    class Server(program.WerkzeugServer):
-        def get_url(self):
-            return ""  # its own wants a port
-
+    # Its own address has a port, which a socket has not.
+    server = type("Server", (program.WerkzeugServer,), {"get_url": lambda _: ""})
     folder = sockets()
     place = folder + "/s"
-    board = program.TensorBoard(server_class=Server)
+    board = program.TensorBoard(server_class=server)
     # Its fast loader is a server of its own, at a port that everybody on the machine reaches.
     argv = ["tensorboard", "--logdir", words[0], "--host", "unix://" + place, "--port", "0", "--load_fast", "false"]
     board.configure(argv=argv)

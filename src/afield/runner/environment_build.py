@@ -43,7 +43,10 @@ _MISLEADING = frozenset(
 """Settings of somebody's own work with uv, which would lead this build elsewhere."""
 
 ADVICE = (
-    (r"No space left|os error 28", "free space on this node; `uv cache clean` there removes what can be fetched again"),
+    (
+        r"No space left|os error 28|[Qq]uota exceeded|os error 122",
+        "free space on this node; `uv cache clean` there removes what can be fetched again",
+    ),
     (
         r"python-build-standalone|No interpreter found|No download found",
         "ask for a Python that this node has with --python, or install the wanted one there",
@@ -54,9 +57,18 @@ ADVICE = (
         "this node, or set SSL_CERT_FILE there",
     ),
     (
+        r"404 Not Found",
+        "the index does not have that file any more: `uv lock --upgrade-package NAME` where the lock is made, or "
+        "another version; or name the index that has it",
+    ),
+    (
         r"dns error|error sending request|Failed to fetch|Connection refused|timed out",
         "let this node reach the package index: HTTPS_PROXY or UV_DEFAULT_INDEX in its environment;"
         " or use the packages that it has: --environment plain",
+    ),
+    (
+        r"there is no version of|no versions? of|was not found in the package registry|not found in the registry",
+        "ask for a version that the index has, or for the index that has it: the lines above name it",
     ),
     (r"No solution found", "change the versions asked for; the lines above say which of them exclude each other"),
     (
@@ -98,6 +110,11 @@ def main(text):
     except Failed as failure:
         os.write(2, ("try: %s\n" % failure.advice).encode("utf-8"))
         return failure.status
+    except OSError as error:
+        shutil.rmtree(place, ignore_errors=True)
+        say("%s: %s" % (error.strerror, error.filename or place))
+        os.write(2, ("try: %s\n" % _advice(str(error))).encode("utf-8"))
+        return 1
     return 0
 
 

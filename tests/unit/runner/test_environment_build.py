@@ -118,3 +118,22 @@ def test_a_node_that_reaches_its_index_asks_nobody(tmp_path: Path) -> None:
 def test_what_uv_said_decides_the_advice() -> None:
     assert "let this node reach the package index" in environment_build._advice(REFUSED)
     assert "exclude each other" in environment_build._advice(UNSOLVED)
+    gone = "error: Failed to fetch: `…/pear-1.0.whl`\n  cause: HTTP status client error (404 Not Found) for url (…)"
+    assert "uv lock --upgrade-package" in environment_build._advice(gone)
+    unknown = UNSOLVED + "\n  cause: Because there is no version of pear==9 and you require pear==9, we can conclude"
+    assert "a version that the index has" in environment_build._advice(unknown)
+    assert "free space" in environment_build._advice("[Errno 122] Disk quota exceeded: '/home/ann/x'")
+
+
+def test_a_full_disk_under_the_build_itself_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device", str(tmp_path / "marker"))
+
+    monkeypatch.setattr(environment_build, "_build_through", full)
+    job = {"folder": str(tmp_path / "env/k"), "stage": str(tmp_path), "indexes": []}
+    assert environment_build.main(json.dumps(job)) == 1
+    said = capfd.readouterr().err.splitlines()
+    assert said[0] == f"afield: No space left on device: {tmp_path}/marker"
+    assert said[1].startswith("try: free space")
