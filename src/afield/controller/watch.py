@@ -202,7 +202,9 @@ def _under_way(word: str, asks: Mapping[str, Any]) -> Stage:
         return Stage(word, "start")
     again = f"try {asks['lost'] + 1} of {asks['most'] + 1}"
     if asks["waits"]:
-        return Stage(word, "waits", f"the node's way to the package index broke; it goes on with the next, {again}")
+        return Stage(
+            word, "waits", f"the node's way to the package index broke; the build begins again with the next, {again}"
+        )
     return Stage(word, "start", again)
 
 

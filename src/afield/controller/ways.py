@@ -106,7 +106,9 @@ class Ways:
             while not held.link.closed.is_set() and self._held.get(key) is held and not self._is_built(*key):
                 await self.watch.news(attempt, LOOK_S)
             if held.link.closed.is_set() and not self._is_built(*key):
-                text = f"{session.name} reaches the package index only by way of here; it goes on when that answers"
+                text = (
+                    f"{session.name} reaches the package index by way of here only; the build goes on when it answers"
+                )
                 self.watch.stage(attempt, Stage("env", "waits", text))
         finally:
             if self._held.get(key) is held:
