@@ -55,3 +55,14 @@ def test_without_what_it_needs_it_says_so(sandbox: Sandbox, tmp_path: Path) -> N
     assert shell.returncode == 0
     assert "uv pip install" in script.read_text()
     assert 'need uv "' in script.read_text()
+
+
+def test_it_begins_with_what_a_job_kept(sandbox: Sandbox, tmp_path: Path) -> None:
+    write = 'mkdir "$KEEP_DIR/deep"; echo one > "$KEEP_DIR/deep/a"; ln -s deep/a "$KEEP_DIR/l"'
+    assert sandbox.afield("run", "--", "sh", "-c", write).returncode == 0
+    read = 'echo $CONTINUE_JOB_NUMBER; cat "$KEEP_DIR/l"; echo two > "$KEEP_DIR/deep/a"'
+    script = unpacked(sandbox, tmp_path, "--continue", "@last", "--", "sh", "-c", read)
+    assert [ran(script).stdout, ran(script).stdout] == ["1\none\n", "1\ntwo\n"]
+    wrong = [sandbox.afield("bundle", "--continue", word, "true") for word in ("99", "train")]
+    assert [done.returncode for done in wrong] == [3, 2], [done.stderr for done in wrong]
+    assert b"'train' is no job" in wrong[1].stderr

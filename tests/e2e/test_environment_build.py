@@ -197,7 +197,7 @@ def test_script_header(bench: Bench, locked: bool) -> None:
 
 
 def test_editable_requirement_is_a_copy_and_the_live_code_wins(bench: Bench) -> None:
-    backend = GATED.format(started=str(bench.root / "started"), gate="/nonexistent", wheel="")
+    backend = GATED.format(started=str(bench.root / "started"), gate=str(bench.root / "no-gate"), wheel="")
     made = wheel(bench.root, "lib", "1.0", requires=("apple",))
     bench.put("lib/backend.py", backend.replace("''", repr(str(made))))
     bench.put(

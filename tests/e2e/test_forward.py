@@ -316,3 +316,54 @@ def test_on_this_machine_a_port_is_where_it_is(sandbox: Sandbox) -> None:
 def test_what_cannot_be_forwarded_is_said(words: tuple[str, ...], status: int, said: str, sandbox: Sandbox) -> None:
     done = sandbox.afield("forward", *words)
     assert (done.returncode, said in done.stderr.decode()) == (status, True), done.stderr
+
+
+PAGE = """
+import http.server, json, os, socket, socketserver, sys
+place = os.environ["JOB_DIR"] + "/s"
+class Server(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
+    def get_request(self):
+        return super().get_request()[0], ("local", 0)
+class Page(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(b"attempt " + os.environ["AFIELD_ATTEMPT"].encode())
+attempt = int(os.environ["AFIELD_ATTEMPT"])
+offer = {"name": "jupyter", "place": place, "port": 0, "path": "?token=%d" % attempt, "ready": "", "attempt": attempt}
+server = Server(place, Page)
+with open(os.environ["JOB_DIR"] + "/offer.json", "w") as file:
+    json.dump(offer, file)
+server.serve_forever()
+"""
+
+
+@pytest.mark.timeout(240)
+def test_a_page_is_followed_to_the_next_attempt(sandbox: Sandbox, host: Host) -> None:
+    """With a page of our own, which needs nothing installed."""
+    (sandbox.project / "page.py").write_text(PAGE)
+    job = sandbox.afield("run", "-d", "-n", host.name, "--policy", "rerun", "page.py").stdout.decode().strip()
+    wait_until(lambda: sandbox.afield("cat", f"{job}:offer.json").returncode == 0, within_s=60, every_s=0.5)
+    with sandbox.start("forward", job) as forward:
+        assert forward.stdout is not None
+        first = forward.stdout.readline().decode().split()[1]
+        assert first.endswith("?token=1")
+        assert read(first) == b"attempt 1"
+        host.reboot()
+        second = forward.stdout.readline().decode().split()[1]
+        assert second == first.replace("token=1", "token=2"), "the same port, another token"
+        wait_until(lambda: read(second) == b"attempt 2")
+        forward.send_signal(signal.SIGINT)
+        _, err = forward.communicate(timeout=30)
+    assert forward.returncode == 0, err
+    assert b"attempt 2 of the job is on" in err, err.decode()
+    sandbox.afield("stop", job)
+
+
+def read(url: str) -> bytes:
+    """What a page says; b"" when it does not."""
+    try:
+        with urllib.request.urlopen(url, timeout=5) as answer:
+            return bytes(answer.read())
+    except OSError:
+        return b""

@@ -89,6 +89,14 @@ class Page:
         self.token = url.partition("token=")[2]
         self.port = int(self.base.rpartition(":")[2])
 
+    def next_address(self) -> Page:
+        """The page at the address that the command shows next."""
+        assert self.process.stdout is not None
+        line = self.process.stdout.readline()
+        found = URL.fullmatch(line)
+        assert found, line
+        return Page(self.process, found[1].decode())
+
     def asked(self, path: str, *, token: str | None = None, put: bytes | None = None) -> int:
         """The status with which the page answers; 0 when nobody does."""
         request = urllib.request.Request(f"{self.base}/{path}", data=put, method="PUT" if put else "GET")
@@ -134,6 +142,13 @@ def left(host: Host, word: str) -> list[list[str]]:
     """The command lines on a host with a word in them."""
     found = [command_line(process) for process in host.processes()]
     return [words for words in found if any(word in part for part in words)]
+
+
+def open_ports(host: Host) -> list[str]:
+    """The ports at which a host's processes listen, its sshd aside."""
+    shown = subprocess.run(["ss", "-Hltnp"], capture_output=True, text=True, check=True).stdout.splitlines()
+    pids = [f"pid={process.pid}," for process in host.processes() if "sshd" not in process.name]
+    return [line for line in shown if any(pid in line for pid in pids)]
 
 
 def test_the_address_answers_wants_its_token_and_dies_on_both_sides(sandbox: Sandbox, host: Host) -> None:
@@ -187,6 +202,29 @@ def test_a_second_one_picks_other_ports_and_a_detached_one_is_come_back_to(sandb
         assert first.process.wait(60) == 0
 
 
+@pytest.mark.timeout(400)
+def test_the_address_follows_to_the_next_attempt(sandbox: Sandbox, host: Host) -> None:
+    with shown(sandbox, "notebook", "-n", host.name, "--policy", "rerun", "-L", "0") as page:
+        job = str(newest(sandbox)["number"])
+        with shown(sandbox, "forward", job) as other:
+            host.reboot()
+            again = [one.next_address() for one in (page, other)]
+            assert [one.port for one in again] == [page.port, other.port], "the ports here stay"
+            token = again[0].token
+            assert (again[1].token, token != page.token) == (token, True)
+            for one in again:
+                wait_until(lambda one=one: one.asked("api/contents", token=token) == 200)  # type: ignore[misc]
+                assert one.asked("api/contents", token=page.token) == 403
+            attempts = newest(sandbox)["attempts"]
+            assert [(a["outcome"], a["nodes"]) for a in attempts] == [("lost", [host.name]), (None, [host.name])]
+        page.process.send_signal(signal.SIGINT)
+        _, err = page.process.communicate(timeout=60)
+        assert page.process.returncode == 0, err
+        assert b"attempt 2 of the job is on" in err
+        assert b"tries again at" in err
+    wait_until(lambda: not left(host, "afield_serve"))
+
+
 def test_a_notebook_runs_without_a_page_and_comes_back_with_results(sandbox: Sandbox, host: Host) -> None:
     (sandbox.project / "helper.py").write_text("WORD = 'from the project'\n")
     write_notebook(
@@ -221,6 +259,10 @@ def test_tensorboard_shows_the_logs_where_they_are(sandbox: Sandbox, host: Host)
         assert place == json.loads(sandbox.afield("ls", f"{job}:outputs", "--json").stdout)["places"][0]["path"]
         rows = json.loads(sandbox.afield("ps", "--json").stdout)["jobs"]
         assert [row["nodes"] for row in rows if row["name"] == "tensorboard"] == [[host.name]]
+        number = next(row["number"] for row in rows if row["name"] == "tensorboard")
+        socket = Path(json.loads(sandbox.afield("cat", f"{number}:offer.json").stdout)["place"])
+        assert [path.stat().st_mode & 0o777 for path in (socket, socket.parent)] == [0o600, 0o700]
+        assert not open_ports(host), "others on the node reach nothing of it"
         page.process.send_signal(signal.SIGINT)
         assert page.process.wait(60) == 0
     wait_until(lambda: not left(host, "afield_serve"))

@@ -14,7 +14,12 @@ from afield.errors import Exit
 
 View = dict[str, Any]
 
-SIGNS = {"done": ("✓", show.GREEN), "failed": ("✗", show.RED), "start": ("●", show.YELLOW)}
+SIGNS = {
+    "done": ("✓", show.GREEN),
+    "failed": ("✗", show.RED),
+    "start": ("●", show.YELLOW),
+    "waits": ("!", show.YELLOW),
+}
 OUTCOME_EXITS = {
     "stopped": Exit.STOPPED,
     "timed_out": Exit.TIMED_OUT,
@@ -110,7 +115,9 @@ class Printer:
             self._gives_way = False
 
     def _stage(self, head: Mapping[str, Any]) -> None:
-        key = (head["attempt"], head["stage"], head["state"])
+        # What a stage waits for may change; that it is done is said once, also where a launch was repeated.
+        again = "" if head["state"] in ("done", "failed") else head.get("text") or ""
+        key = (head["attempt"], head["stage"], head["state"] + again)
         if key in self._said or (head["state"] == "start" and not self._worth_a_start(head)):
             return
         self._said.add(key)
@@ -119,7 +126,8 @@ class Printer:
         if head["stage"] == "env" and head["state"] == "done" and self._assumed:
             return
         self._environment = self._environment or head["stage"] == "env"
-        line = stage_line({**head, "text": ", ".join(filter(None, (self.texts.get(head["stage"]), head.get("text"))))})
+        texts = (self.texts.get(head["stage"]) if head["state"] != "waits" else "", head.get("text"))
+        line = stage_line({**head, "text": ", ".join(filter(None, texts))})
         if head["state"] == "start":
             self._begin(line)
         else:
@@ -141,7 +149,8 @@ class Printer:
             text = show.safe(reason.removeprefix("waits "))
             self._talk(f"{show.paint('●', show.YELLOW, sys.stderr)} waiting   {text}")
         for node in view["silent"].keys() - self._silent:
-            self._talk(f"{show.paint('!', show.YELLOW, sys.stderr)} {node} does not answer; the job goes on there")
+            runs = "; the job goes on there" if view["phase"] != "starting" else ""
+            self._talk(f"{show.paint('!', show.YELLOW, sys.stderr)} {node} does not answer{runs}")
         for node in self._silent - view["silent"].keys():
             self._talk(f"{show.paint('✓', show.GREEN, sys.stderr)} {node} answers again")
         self._silent = set(view["silent"])

@@ -41,7 +41,11 @@ class Talk:
 
     def begun(self, node: str) -> None:
         """The forward was opened, and its address told by somebody else."""
-        self._told, self._node = True, node
+        self._told, self._cut, self._node = True, False, node
+
+    def renewed(self, offers: Mapping[str, Offer]) -> None:
+        """Another attempt offers something else: its address is told when that is open."""
+        self._told, self._offers = False, offers
 
     def tell(self, event: Event) -> None:
         """One piece of news."""
@@ -54,6 +58,7 @@ class Talk:
             "listens": self._listens,
             "refused": self._refused,
             "cut": self._was_cut,
+            "moved": self._moved,
             "waiting": lambda e: show.say(f"waiting: {show.safe(e['why'])}"),
             "end": self._end,
         }[event["on"]](event)
@@ -69,6 +74,10 @@ class Talk:
         for place, port in event["ports"].items():
             print(self._line(place, port), flush=True)
         show.hint("Ctrl-C closes it")
+
+    def _moved(self, event: Event) -> None:
+        self._cut = False
+        show.say(f"attempt {event['attempt']} of the job is on {event['node']}; its page comes here when there is one")
 
     def _line(self, place: str, port: int) -> str:
         offer = self._offers.get(place)

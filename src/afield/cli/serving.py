@@ -86,24 +86,45 @@ def _offered(client: Client, number: int, texts: Mapping[str, str]) -> tuple[Vie
 def _hold(client: Client, number: int, found: Offer, way: Way, as_json: str | None) -> None:
     """Hold the forward until the job ends. The address is said when the page answers."""
     from afield.sdk.forward import Forward
+    from afield.sdk.offer import renewed
 
-    talk = Talk(None, {found.way.place: found})
-    with Forward(client, {"job": number, "process": 0}, [way]) as forward:
-        port = _answering(forward, number, found)
-        if as_json:
-            show.as_json({"schema": 1, "job": number, "url": found.url(port), "port": port}, context.fields(as_json))
-        else:
-            print(f"{found.name}: {link(found.url(port))}", flush=True)
-        if keys.person():
-            show.hint("Ctrl-C stops it, d leaves it running")
-        talk.begun(forward.node)
-        for event in forward.events():
-            if event["on"] != "end":
-                talk.tell(event)
+    talk = Talk(None, {})
+    at: Offer | None = found
+    with Forward(client, {"job": number, "process": 0}, [way], found.attempt) as forward:
+        while at is not None:
+            port = _answering(forward, number, at)
+            if port:
+                _address(number, at, port, as_json)
+                talk.begun(forward.node)
+            if not _until_moved(forward, talk):
+                return
+            at = renewed(client, number)
+            if at is not None:
+                forward.move(at.way, at.attempt)
+
+
+def _address(number: int, found: Offer, port: int, as_json: str | None) -> None:
+    if as_json:
+        show.as_json({"schema": 1, "job": number, "url": found.url(port), "port": port}, context.fields(as_json))
+    else:
+        print(f"{found.name}: {link(found.url(port))}", flush=True)
+    if keys.person():
+        show.hint("Ctrl-C stops it, d leaves it running")
+
+
+def _until_moved(forward: Forward, talk: Talk) -> bool:
+    """Tell what happens until another attempt of the job runs (yes), or the job has ended."""
+    while not forward.moved:
+        event = forward.next()
+        if event is None:
+            return False
+        if event["on"] != "end":
+            talk.tell(event)
+    return True
 
 
 def _answering(forward: Forward, number: int, found: Offer) -> int:
-    """The port here, when the page answers at it. Raises Unreachable when it does not."""
+    """The port here, when the page answers at it; 0 when its attempt ended first. Raises Unreachable when neither."""
     from afield.sdk.offer import answers
 
     deadline = time.monotonic() + ANSWER_S
@@ -113,7 +134,9 @@ def _answering(forward: Forward, number: int, found: Offer) -> int:
             event = forward.next(LOOK_S)
         except queue.Empty:
             event = {}
-        if event is None or event.get("on") == "refused":
+        if event is None or event.get("on") in ("waiting", "moved", "end"):
+            return 0
+        if event.get("on") == "refused":
             break
         if event.get("on") == "open":
             port = event["ports"][found.way.place]

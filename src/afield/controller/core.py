@@ -211,8 +211,10 @@ class Controller:
             return ()
         stages = [] if job.live.started_at else self._watch.stages(job.live.id)
         lines = [f"under way: {stage.stage}" for stage in stages if stage.state == "start"]
+        lines += [f"{stage.stage} waits: {stage.text}" for stage in stages if stage.state == "waits"]
         for name, seconds in view["silent"].items():
-            lines.append(f"{name} has not answered for {seconds:.0f} s; the job goes on there")
+            runs = "; the job goes on there" if job.live.started_at else ""
+            lines.append(f"{name} has not answered for {seconds:.0f} s{runs}")
         return tuple(lines)
 
     async def follow(

@@ -115,6 +115,9 @@ class Effects:
             await self._launch(job, attempt, session)
             return
         name = str(attempt.id)
+        if order.verb == "way":
+            await self._launcher.ways.give(attempt.id, job.task.environment, session)
+            return
         if order.verb == "seal":
             with points.around("controller.seal"):
                 reply, _ = await session.call("seal", attempt=name, reason=order.why)

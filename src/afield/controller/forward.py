@@ -40,6 +40,7 @@ class _Held:
     ways: dict[str, str] = field(default_factory=dict)
     listens: list[bool | str | None] = field(default_factory=list)
     waiting: str = ""
+    attempt: int | None = None
     opened: bool = False
 
 
@@ -55,8 +56,9 @@ class Forwards:
     async def hold(self, wanted: Mapping[str, Any]) -> AsyncIterator[Frame]:
         """Hold forwards to `places` of a node, or of the node of a job's process, until the caller leaves.
 
-        Frames: `open` (node; ways: place to where it is reached here), `listens` (place, yes), `cut` (why), `waiting`
-        (why); last `end` with the job when it has ended. Raises NotFound, and Unreachable for a first connection.
+        Frames: `open` (node; attempt of the job or None; ways: place to where it is reached here), `listens` (place,
+        yes), `cut` (why), `waiting` (why); last `end` with the job when it has ended. Raises NotFound, and Unreachable
+        for a first connection.
         """
         held = _Held(list(wanted["places"]))
         number = wanted.get("job")
@@ -77,12 +79,12 @@ class Forwards:
                 if name is None:
                     if held.waiting != job.phase:
                         held.waiting = str(job.phase)
-                        yield {"on": "waiting", "why": f"job {number} is {job.phase}"}, b""
+                        yield {"on": "waiting", "why": ": ".join(filter(None, self._where(job)))}, b""
                     await changed.wait()
                     continue
-                held.waiting = ""
+                held.waiting, held.attempt = "", len(job.attempts)
                 session = self.fleet.session(name)
-                async with aclosing(self._on(session, held, changed, self._stays(number, wanted, name))) as frames:
+                async with aclosing(self._on(session, held, changed, self._stays(job, wanted, name))) as frames:
                     async for frame in frames:
                         yield frame
         yield {"on": "end", "job": self.view(job)}, b""
@@ -90,10 +92,14 @@ class Forwards:
     def _knows(self, session: Session) -> bool:
         return self.fleet.find(session.name) is session
 
-    def _stays(self, number: int, wanted: Mapping[str, Any], name: NodeName) -> Callable[[], bool]:
+    def _where(self, job: Job) -> tuple[str, str]:
+        return f"job {job.number} is {job.phase}", self.view(job)["reason"]
+
+    def _stays(self, then: Job, wanted: Mapping[str, Any], name: NodeName) -> Callable[[], bool]:
         def stays() -> bool:
-            job = self.find(number)
-            return job.decided is None and _node(job, wanted.get("process") or 0) == name
+            job = self.find(then.number)
+            same = len(job.attempts) == len(then.attempts)
+            return same and job.decided is None and _node(job, wanted.get("process") or 0) == name
 
         return stays
 
@@ -110,7 +116,7 @@ class Forwards:
                 for place in held.places:
                     held.ways[place] = await session.forward(place)
                 held.opened, held.listens = True, [UNTOLD] * len(held.places)
-                yield {"on": "open", "node": name, "ways": dict(held.ways)}, b""
+                yield {"on": "open", "node": name, "attempt": held.attempt, "ways": dict(held.ways)}, b""
                 async with aclosing(self._watch(link, held, changed, stays)) as frames:
                     async for frame in frames:
                         yield frame

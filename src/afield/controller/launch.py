@@ -55,7 +55,8 @@ class Launcher:
                 await uv.ensure(link, session.facts)
         await self.keeps.give(job, attempt, session)
         await self._attach(job, attempt, link)
-        body["environment"]["way"] = await self._way(job, attempt, session, body)
+        if job.task.environment.key and self.world.nodes[session.name].backend != "local":
+            body["environment"]["indexes"] = await self.ways.indexes()
         told = await self._secrets(job)
         cursors = self.watch.cursors(attempt.id, session.name)
         began = self.clock.mono()
@@ -97,11 +98,6 @@ class Launcher:
                 last = offset + len(piece) == len(data)
                 place: dict[str, Any] = {"attempt": str(attempt.id), "name": file.name, "offset": offset}
                 await link.call("attach", piece, **place, total=len(data), last=last)
-
-    async def _way(self, job: Job, attempt: Attempt, session: Session, body: dict[str, Any]) -> dict[str, str]:
-        if self.world.nodes[session.name].backend == "local":
-            return {}
-        return await self.ways.variables(attempt.id, job.task.environment, session, body)
 
     def _sent(self, job: Job, attempt: Attempt, link: Link, have: str | None) -> AbstractAsyncContextManager[int]:
         """Sends the code; until the block ends, no other launch puts another tree in its place."""

@@ -36,7 +36,7 @@ SETTLED = frozenset({"ended", "setup_failed", "never_started", "dead"})
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """One thing to ask of a node: launch, adopt, seal, stop or go."""
+    """One thing to ask of a node: launch, adopt, seal, stop, go, or way (to a package index, for a build)."""
 
     verb: str
     node: NodeName
@@ -59,6 +59,8 @@ def assess(attempt: Attempt, end: End, known: Mapping[NodeName, Facts], broken: 
     result = Assessment()
     words = {node: verdict.verdict(dict(known[node])) if node in known else "unknown" for node in attempt.nodes}
     _order_each(attempt, words, result)
+    if attempt.state is not State.STOPPING:
+        result.orders += [Order("way", node) for node, facts in known.items() if verdict.waits_for_way(dict(facts))]
     if len(attempt.nodes) > 1:
         _order_gang(attempt, end, words, known, result)
     if set(words.values()) <= SETTLED:

@@ -199,11 +199,23 @@ class Watch:
             ended = stage.get("exit")
             began = tracker.begun.setdefault(word, now)
             if ended is None:
-                line = Stage(word, "start")
+                line = _under_way(word, stage.get("asks") or {})
             else:
                 line = Stage(word, "failed" if ended.get("code") else "done", seconds=now - began)
-            if not any(s.stage == word and s.state == line.state for s in tracker.stages):
+            if not any(s.stage == word and (s.state, s.text) == (line.state, line.text) for s in tracker.stages):
                 tracker.stages = [s for s in tracker.stages if s.stage != word] + [line]
+
+
+def _under_way(word: str, asks: Mapping[str, Any]) -> Stage:
+    """A stage that has not ended: it may wait for another way to the package index, or go on with one."""
+    if not asks.get("lost"):
+        return Stage(word, "start")
+    again = f"try {asks['lost'] + 1} of {asks['most'] + 1}"
+    if asks["waits"]:
+        return Stage(
+            word, "waits", f"the node's way to the package index broke; the build begins again with the next, {again}"
+        )
+    return Stage(word, "start", again)
 
 
 def _sizes(facts: Facts) -> list[tuple[str, int]]:

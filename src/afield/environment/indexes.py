@@ -7,6 +7,7 @@ import re
 import subprocess
 import urllib.request
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from urllib.parse import urlsplit
 
 from afield.environment.tree import normal
@@ -37,10 +38,15 @@ def configured(environ: Mapping[str, str] = os.environ) -> list[str]:
     except OSError:
         pass
     if not any(environ.get(name) for name in _SETTINGS[:2]):
-        text = subprocess.run([binary()[1], "pip", "install", "--help"], capture_output=True, check=True).stdout
-        default = re.search(rb"--default-index <[^>]*>[^<]*<(https://[^>\s]+)>", text)
-        found += [default[1].decode()] if default else []
+        found += _uvs_own()
     return [url for url in dict.fromkeys(found) if url.startswith("https://")]
+
+
+@lru_cache(maxsize=1)
+def _uvs_own() -> list[str]:
+    text = subprocess.run([binary()[1], "pip", "install", "--help"], capture_output=True, check=True).stdout
+    default = re.search(rb"--default-index <[^>]*>[^<]*<(https://[^>\s]+)>", text)
+    return [default[1].decode()] if default else []
 
 
 def allowed(indexes: Iterable[str], named: Iterable[str], packages: Iterable[str]) -> frozenset[Host]:

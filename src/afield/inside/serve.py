@@ -1,8 +1,8 @@
 """Programs with a web page, as jobs. On a node: `-m afield_serve jupyter [PATH]`, `-m afield_serve tensorboard FOLDER`.
 
-Each says in `offer.json` in the job's folder, which only its owner may read, where it is reached. Jupyter listens at a
-Unix socket for its owner alone and wants a random token, which is in no command line and no variable; it talks to its
-kernels by such sockets too.
+Each says in `offer.json` in the job's folder, which only its owner may read, where it is reached: at a Unix socket for
+its owner alone, since a port would be open to everybody on the node. Jupyter wants a random token besides, which is in
+no command line and no variable; it talks to its kernels by such sockets too.
 """
 
 from __future__ import annotations
@@ -58,19 +58,30 @@ def jupyter(words):
 
 
 def tensorboard(words):
-    """Be TensorBoard for a folder, on a free port of the loopback, until a signal; the exit status."""
+    """Be TensorBoard for a folder, at a socket for its owner alone, until a signal; the exit status."""
     import signal
 
     try:
         program = import_module("tensorboard.program")
     except ImportError:
         return lacking("tensorboard")
-    board = program.TensorBoard()
-    board.configure(argv=["tensorboard", "--logdir", words[0], "--host", "127.0.0.1", "--port", "0"])
-    url = board.launch()
-    offer("tensorboard", url.rstrip("/").rpartition(":")[2], 6006, "", "")
-    while True:
-        signal.pause()
+    # Its own address has a port, which a socket has not.
+    server = type("Server", (program.WerkzeugServer,), {"get_url": lambda _: ""})
+    folder = sockets()
+    place = folder + "/s"
+    board = program.TensorBoard(server_class=server)
+    # Its fast loader is a server of its own, at a port that everybody on the machine reaches.
+    argv = ["tensorboard", "--logdir", words[0], "--host", "unix://" + place, "--port", "0", "--load_fast", "false"]
+    board.configure(argv=argv)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    try:
+        board.launch()
+        os.chmod(place, 0o600)
+        offer("tensorboard", place, 6006, "", "")
+        while True:
+            signal.pause()
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def lacking(package):
@@ -104,7 +115,9 @@ def sockets():
 
 def offer(name, place, port, path, ready):
     """Tell those who forward to this job: where it is, its usual port, the path of its page, one that answers soon."""
-    keep(job_file(OFFER), {"name": name, "place": place, "port": port, "path": path, "ready": ready})
+    attempt = int(os.environ.get("AFIELD_ATTEMPT", "0"))
+    value = {"name": name, "place": place, "port": port, "path": path, "ready": ready, "attempt": attempt}
+    keep(job_file(OFFER), value)
 
 
 def keep(path, value):

@@ -21,7 +21,7 @@ NEEDS_UV = 93
 MINIMUM_UV = (0, 12)
 REACH_S = 3.0
 WAY = ("HTTPS_PROXY", "UV_DEFAULT_INDEX", "AFIELD_NO_WAY")
-"""What the controller may give to a build on a node that reaches no index: a way through it, or why there is none."""
+"""What the controller may give to a build that asks for a way to the index: one through it, or why there is none."""
 _PROGRAM = (
     "import sys; sys.path.insert(0, sys.argv[1]); from %s import environment_build as b; sys.exit(b.main(sys.argv[2]))"
 )
@@ -50,6 +50,11 @@ def needed(paths, spec):
     return False
 
 
+def stage(paths, attempt):
+    """The folder of the build of an attempt's environment, as a stage of it."""
+    return paths.run(attempt) + "/stage/environment"
+
+
 def whole(place):
     """Whether the environment in this folder was finished and its interpreter is still on the node."""
     return os.path.exists(place + "/" + MARKER) and os.path.exists(place + "/bin/python")
@@ -70,24 +75,14 @@ def argv(paths, spec):
         "python": environment.get("python") or "",
         "files": list(environment.get("files") or ()),
         "packages": list(environment.get("packages") or ()),
+        "stage": stage(paths, "%s.%s" % (spec["job"], spec["attempt"])),
+        "indexes": list(environment.get("indexes") or ()),
     }
     package = __name__.rpartition(".")[0]
     above = os.path.abspath(__file__)
     for _ in range(package.count(".") + 2):
         above = os.path.dirname(above)
-    variables = dict(_passed_on())
-    variables.update((k, v) for k, v in (environment.get("way") or {}).items() if k in WAY)
-    return [sys.executable, "-I", "-S", "-c", _PROGRAM % package, above, json.dumps(job)], variables
-
-
-def ask(paths, spec, hosts):
-    """What decides whether a build here needs a way to the indexes: is there anything to build, and who is reached.
-
-    `own` says that this account has settings of its own, a proxy or an index, which are left alone.
-    """
-    if not needed(paths, spec):
-        return {"needed": False, "own": False, "reach": False}
-    return {"needed": True, "own": own_index(), "reach": any(reached(host, int(port)) for host, port in hosts)}
+    return [sys.executable, "-I", "-S", "-c", _PROGRAM % package, above, json.dumps(job)], dict(_passed_on())
 
 
 def own_index():

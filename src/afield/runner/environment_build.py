@@ -15,6 +15,7 @@ import shutil
 import subprocess
 import time
 
+from . import environment_way
 from .environment import MARKER, MINIMUM_UV, NEEDS_UV, uv_places, uv_version, whole
 from .points import around
 
@@ -42,7 +43,10 @@ _MISLEADING = frozenset(
 """Settings of somebody's own work with uv, which would lead this build elsewhere."""
 
 ADVICE = (
-    (r"No space left|os error 28", "free space on this node; `uv cache clean` there removes what can be fetched again"),
+    (
+        r"No space left|os error 28|[Qq]uota exceeded|os error 122",
+        "free space on this node; `uv cache clean` there removes what can be fetched again",
+    ),
     (
         r"python-build-standalone|No interpreter found|No download found",
         "ask for a Python that this node has with --python, or install the wanted one there",
@@ -53,9 +57,18 @@ ADVICE = (
         "this node, or set SSL_CERT_FILE there",
     ),
     (
+        r"404 Not Found",
+        "the index does not have that file any more: `uv lock --upgrade-package NAME` where the lock is made, or "
+        "another version; or name the index that has it",
+    ),
+    (
         r"dns error|error sending request|Failed to fetch|Connection refused|timed out",
         "let this node reach the package index: HTTPS_PROXY or UV_DEFAULT_INDEX in its environment;"
         " or use the packages that it has: --environment plain",
+    ),
+    (
+        r"there is no version of|no versions? of|was not found in the package registry|not found in the registry",
+        "ask for a version that the index has, or for the index that has it: the lines above name it",
     ),
     (r"No solution found", "change the versions asked for; the lines above say which of them exclude each other"),
     (
@@ -65,22 +78,21 @@ ADVICE = (
 )
 
 
-WAY = "http://afield:"
-"""How the address of a proxy begins that the controller lent to this build."""
-
 LOST_WAY = (
-    "the connection to your machine broke, and with it this node's way to the package index: the same again goes on"
-    " with what uv has downloaded"
+    "the same again, where your machine stays connected: it goes on with what uv has downloaded; or give this node a"
+    " mirror of its own: UV_DEFAULT_INDEX in its environment"
 )
+NOT_THERE = "look at the network of your machine: it is connected to this node, but reaches no package index itself"
 
 
 class Failed(Exception):
-    """A step of the build did not work; its own words were shown already. `advice` is the last line."""
+    """A step of the build did not work; its own words, which end with `tail`, were shown. `advice` is the last line."""
 
-    def __init__(self, advice, status=1):
+    def __init__(self, advice, status=1, tail=""):
         super().__init__(advice)
         self.advice = advice
         self.status = status
+        self.tail = tail
 
 
 def main(text):
@@ -94,12 +106,43 @@ def main(text):
         say("made by another job in the meantime")
         return 0
     try:
-        _build(job, lock)
+        _build_through(job, lock, environment_way.Way(job["stage"], job["indexes"]))
     except Failed as failure:
-        shutil.rmtree(place, ignore_errors=True)
         os.write(2, ("try: %s\n" % failure.advice).encode("utf-8"))
         return failure.status
+    except OSError as error:
+        shutil.rmtree(place, ignore_errors=True)
+        say("%s: %s" % (error.strerror, error.filename or place))
+        os.write(2, ("try: %s\n" % _advice(str(error))).encode("utf-8"))
+        return 1
     return 0
+
+
+def _build_through(job, lock, way):
+    """Builds with a way to the index where the node needs one, and begins again when that was lost: never else."""
+    may = way.begin()
+    while may:
+        try:
+            return _build(job, lock)
+        except Failed as failure:
+            shutil.rmtree(job["folder"], ignore_errors=True)
+            if not way.broke(failure.tail):
+                raise _advised(failure, way)
+        say("this node's way to the package index is gone: the connection to your machine broke")
+        may = way.again()
+    if way.lost > environment_way.MOST:
+        say("that was the last try: the way was lost %d times" % way.lost)
+    else:
+        say("your machine was not reached for %d h" % (environment_way.WITHIN_S / 3600))
+    raise Failed(LOST_WAY)
+
+
+def _advised(failure, way):
+    if way.reason:
+        say("this node reaches no package index, and there is no way through your machine: " + way.reason)
+    elif way.lent and re.search(r"tunnel|connection closed", failure.tail):
+        return Failed(NOT_THERE)
+    return failure
 
 
 def say(text):
@@ -201,10 +244,7 @@ def _run(argv, folder, variables, lock):
         raise Failed("look at the node: its uv cannot be started")
     tail = _relay(child.stderr)
     if child.wait():
-        no_way = os.environ.get("AFIELD_NO_WAY")
-        if no_way:
-            say("this node reaches no package index, and there is no way through your machine: " + no_way)
-        raise Failed(_advice(tail, os.environ.get("HTTPS_PROXY", "")))
+        raise Failed(_advice(tail), tail=tail)
 
 
 def _path():
@@ -227,9 +267,7 @@ def _relay(pipe):
         tail = (tail + data)[-TAIL:]
 
 
-def _advice(tail, proxy=""):
-    if proxy.startswith(WAY) and re.search(r"tunnel error|tcp connect error|connection closed|timed out", tail):
-        return LOST_WAY
+def _advice(tail):
     for pattern, advice in ADVICE:
         if re.search(pattern, tail):
             return advice

@@ -27,6 +27,7 @@ PROCESS = "p"
 TREE = "tree"
 STARTED = "started.json"
 EXIT = "exit.json"
+ASKS = "asks.json"
 OUT = "out"
 ERR = "err"
 
@@ -195,8 +196,10 @@ def _look(paths, attempt, lock):
     steps = {name: stage(run, name) for name in stages}
     found["processes"] = yield from _each(ranks, nonce, found["boot"], marks)
     found["stages"] = yield from _each(steps, nonce, found["boot"], marks)
-    for step in found["stages"].values():
+    for name, step in found["stages"].items():
         step.update({"size_out": step["out"], "size_err": step["err"]})
+        if name == "environment" and step["exit"] is None:
+            step["asks"] = yield from load(steps[name] + "/" + ASKS)
     if lock is None and found["lock"] != "held":
         # Somebody may have taken the attempt up since the first look: then nothing that was read is the last word.
         found["lock"] = yield Peek(run + "/" + LOCK)

@@ -254,10 +254,12 @@ def _asking(paths):
 _keeper = []  # a clerk's connection; a request over one that broke makes a new one
 
 
-def _ask_environment(paths, head):
-    from . import environment
+def _give_way(paths, head):
+    from . import environment, environment_way
 
-    return environment.ask(paths, head["spec"], head["hosts"])
+    folder.split(head["attempt"])
+    place = environment.stage(paths, head["attempt"])
+    return {"waits": environment_way.give(place, head["asked"], head["way"])}
 
 
 def _seal(paths, head):
@@ -376,7 +378,7 @@ def _line(path):
 SLOW = {
     "probe": _one(_probe),
     "launch": _one(_launch),
-    "environment.ask": _one(_ask_environment),
+    "environment.way": _one(_give_way),
     "beside": _one(_beside),
     "seal": _one(_seal),
     "go": _one(_go),

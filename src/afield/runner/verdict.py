@@ -47,6 +47,12 @@ def reason(facts):
     return ""
 
 
+def waits_for_way(facts):
+    """What the build of the environment asks: {"id", "lost", "most"} while it waits for a way, else None."""
+    asks = (facts.get("stages", {}).get("environment") or {}).get("asks") or {}
+    return asks if asks.get("waits") and verdict(facts) == PREPARING else None
+
+
 def exits(facts):
     """The known ends of the processes: [{"rank", "code", "signal", and "oom" where it says something}], by rank."""
     found = []

@@ -41,8 +41,11 @@ class Bundled:
     bytes: int
 
 
-def bundle(argv: Sequence[str], options: Mapping[str, Any], path: Path) -> Bundled:
-    """Write the archive of one command, from the folder one is in. Raises UsageError as a submission does."""
+def bundle(argv: Sequence[str], options: Mapping[str, Any], path: Path, keep: Path | None = None) -> Bundled:
+    """Write the archive of one command, from the folder one is in. Raises UsageError as a submission does.
+
+    `keep` holds what the job kept that the options continue.
+    """
     if argv and argv[0].endswith(NOTEBOOK):
         raise UsageError(
             "a notebook alone cannot be bundled",
@@ -61,6 +64,8 @@ def bundle(argv: Sequence[str], options: Mapping[str, Any], path: Path) -> Bundl
                 name = f"{top}/{CODE}/{os.fsdecode(member.path)}"
                 _add(archive, name, member.data, program=member.program, link=member.link)
                 count += 1
+            if keep is not None:
+                archive.add(keep, f"{top}/keep")
         part.replace(path)
     finally:
         part.unlink(missing_ok=True)
@@ -74,11 +79,14 @@ def script(built: Built) -> str:
     place = f"{CODE}/{folder}".rstrip("/")
     lines = [_HEAD + _recipe(environment)]
     lines += [f"export {name}={shlex.quote(value)}" for name, value in task["variables"]]
+    if task["continues"]:
+        lines.append(f"export CONTINUE_JOB_NUMBER={task['continues']}")
     lines += [f': "${{{name}:?is a secret, which a bundle does not have: set it}}"' for name in task["secrets"]]
     lines += [
         'export OUTPUT_DIR="${OUTPUT_DIR:-$here/outputs}" KEEP_DIR="${KEEP_DIR:-$here/keep}" PYTHONUNBUFFERED=1',
         f'export PYTHONPATH="$here/{CODE}/src:$here/{CODE}${{PYTHONPATH:+:$PYTHONPATH}}"',
-        'mkdir -p "$OUTPUT_DIR" "$KEEP_DIR"',
+        # A folder without a file is in no archive.
+        f'mkdir -p "$OUTPUT_DIR" "$KEEP_DIR" "$here"/{shlex.quote(place)}',
         f'cd "$here"/{shlex.quote(place)}',
         *(shlex.join(words) for words in (task["setup"], task["preflight"]) if words),
         f'exec {_command(task["argv"], environment["kind"])} "$@"',

@@ -7,7 +7,7 @@ import re
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -51,13 +51,18 @@ def parse(word: str) -> Way:
 class Forward:
     """Holds the forwards `ways` to a target: `{"node": …}`, or `{"job": …, "process": …}`.
 
-    A port of this machine itself that is wanted under its own number is left alone: it is here already.
+    A port of this machine itself that is wanted under its own number is left alone: it is here already. With `attempt`
+    the places are those of that attempt of the job: where another one runs, nothing is led there until `move`.
     """
 
-    def __init__(self, client: Client, target: dict[str, Any], ways: Sequence[Way]) -> None:
+    def __init__(self, client: Client, target: dict[str, Any], ways: Sequence[Way], attempt: int = 0) -> None:
         self._client = client
         self._wanted = {**target, "places": [way.place for way in ways]}
         self._ways = list(ways)
+        self._attempt = attempt
+        self._thread: threading.Thread | None = None
+        self.moved = False
+        """Whether another attempt of the job runs now than the one that was meant."""
         self._relays: dict[str, Relay] = {}
         self._ports: dict[str, int] = {}
         self._events: queue.Queue[Event | AfieldError | None] = queue.Queue()
@@ -69,19 +74,46 @@ class Forward:
         """Where it leads now."""
 
     def __enter__(self) -> Forward:
-        threading.Thread(target=self._follow, name="forward", daemon=True).start()
+        self._begin()
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._closed = True
-        if self._connection is not None:
-            self._connection.hang_up()
+        self._hang_up()
         for relay in self._relays.values():
             relay.close()
 
+    def move(self, way: Way, attempt: int) -> None:
+        """Lead the one end here to where another attempt of the job is reached. The port here stays."""
+        self._hang_up()
+        if self._thread is not None:
+            self._thread.join()
+        before = self._ways[0].place
+        if before in self._relays:
+            self._relays = {way.place: self._relays[before]}
+        if before in self._ports:
+            way = replace(way, local=self._ports[before], exactly=False)
+            self._ports = {way.place: way.local}
+        self._ways = [way]
+        self._wanted["places"] = [way.place]
+        self._attempt, self.moved = attempt, False
+        self._events = queue.Queue()
+        self._listens, self._refused = {}, {}
+        self._begin()
+
+    def _begin(self) -> None:
+        self._closed = False
+        self._connection = None
+        self._thread = threading.Thread(target=self._follow, name="forward", daemon=True)
+        self._thread.start()
+
+    def _hang_up(self) -> None:
+        self._closed = True
+        if self._connection is not None:
+            self._connection.hang_up()
+
     def events(self) -> Iterator[Event]:
-        """What happens: `open` (with `ports`: place to the port here), `listens`, `refused` (each
-        connection is ended at once, though something listens), `cut`, `waiting`, last `end`.
+        """What happens: `open` (with `ports`: place to the port here), `moved` (another attempt runs: see `move`),
+        `listens`, `refused` (each connection is ended at once, though something listens), `cut`, `waiting`, last `end`.
 
         Raises what ends the forward: Conflict when a wanted port is taken, NotFound, Unreachable.
         """
@@ -93,6 +125,8 @@ class Forward:
         event = self._events.get(timeout=within_s)
         if isinstance(event, AfieldError):
             raise event
+        if event is None:
+            self._events.put(None)  # for whoever asks once more
         return event
 
     def _follow(self) -> None:
@@ -101,7 +135,8 @@ class Forward:
                 for head, _ in frames:
                     if self._closed:
                         return
-                    self._events.put(self._led(head))
+                    if (event := self._led(head)) is not None:
+                        self._events.put(event)
         except AfieldError as error:
             self._events.put(error)
         self._events.put(None)
@@ -111,8 +146,12 @@ class Forward:
         if self._closed:
             connection.hang_up()
 
-    def _led(self, head: Event) -> Event:
-        """Lead the local ends where the news says; the news, for the caller."""
+    def _led(self, head: Event) -> Event | None:
+        """Lead the local ends where the news says; the news for the caller, if any."""
+        if head["on"] == "open" and self._attempt and head["attempt"] not in (None, self._attempt):
+            return self._gone(head)
+        if head["on"] in ("listens", "cut") and self.moved:
+            return None
         if head["on"] == "open":
             self.node = head["node"]
             for way in self._ways:
@@ -125,8 +164,15 @@ class Forward:
                 relay.lead("")
         return head
 
-    def _was_refused(self, place: str) -> None:
+    def _gone(self, head: Event) -> Event | None:
+        for relay in self._relays.values():
+            relay.lead("")
+        told, self.moved, self.node = self.moved, True, head["node"]
+        return None if told else {"on": "moved", "node": head["node"], "attempt": head["attempt"]}
+
+    def _was_refused(self, number: int) -> None:
         """A connection was ended before a byte came. Where something listens all the same, that is worth a word."""
+        place = self._ways[number].place
         if not self._listens.get(place):
             return
         self._refused[place] = self._refused.get(place, 0) + 1
@@ -138,7 +184,7 @@ class Forward:
             self._ports[way.place] = way.local
             return
         if way.place not in self._relays:
-            refused = partial(self._was_refused, way.place)
+            refused = partial(self._was_refused, self._ways.index(way))
             self._relays[way.place] = Relay(listen(way.local, exactly=way.exactly), refused)
             self._ports[way.place] = self._relays[way.place].port
         self._relays[way.place].lead(at)

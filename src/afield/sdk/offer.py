@@ -4,28 +4,32 @@ from __future__ import annotations
 
 import http.client
 import json
+import time
 from dataclasses import dataclass
 from typing import Any
 
-from afield.errors import NotFound, UsageError
+from afield.errors import NotFound, Unreachable, UsageError
 from afield.sdk.client import Client
 from afield.sdk.forward import Way
 
 FILE = "offer.json"
 ANSWER_S = 5.0
+LOOK_S = 0.2
 
 
 @dataclass(frozen=True, slots=True)
 class Offer:
     """One program with a web page: its place on the node, the port that people know it by, the path of its page.
 
-    `path` may hold its token: it is for the terminal of the one who asked, and for nothing else.
+    `path` may hold its token: it is for the terminal of the one who asked, and for nothing else. Another `attempt` of
+    the job has another place and token.
     """
 
     name: str
     way: Way
     path: str
     ready: str
+    attempt: int = 0
 
     def url(self, port: int) -> str:
         """The address of its page, where it is reached at this port here."""
@@ -51,7 +55,21 @@ def offer(client: Client, job: int, process: int = 0) -> Offer | None:
     except NotFound:
         client.job(job)
         return None
-    return Offer(told["name"], Way(told["place"], told["port"]), told["path"], told["ready"])
+    way = Way(told["place"], told["port"])
+    return Offer(told["name"], way, told["path"], told["ready"], told.get("attempt", 0))
+
+
+def renewed(client: Client, job: int, process: int = 0) -> Offer | None:
+    """What a job offers as soon as it does; None for one that has ended instead."""
+    while client.job(job)["outcome"] is None:
+        try:
+            found = offer(client, job, process)
+        except Unreachable:
+            found = None  # the node may be on its way back
+        if found is not None:
+            return found
+        time.sleep(LOOK_S)
+    return None
 
 
 def answers(found: Offer, port: int) -> bool:

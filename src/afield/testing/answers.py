@@ -116,6 +116,7 @@ class Opened(TypedDict):
     schema: int
     on: str
     node: str
+    attempt: int | None
     ways: dict[str, str]
     ports: dict[str, int]
 
@@ -153,6 +154,15 @@ class Waiting(TypedDict):
     schema: int
     on: str
     why: str
+
+
+class Moved(TypedDict):
+    """Another attempt of the job runs, whose page is opened when it offers one; `on` is moved."""
+
+    schema: int
+    on: str
+    node: str
+    attempt: int
 
 
 class Page(TypedDict):
@@ -356,7 +366,7 @@ ANSWERS: MappingProxyType[str, tuple[type, ...]] = MappingProxyType(
         "pull": (Pull, Results),
         "fetch": (Fetch,),
         "node add": (OneNode,),
-        "forward": (Opened, Listens, Refused, Cut, Waiting, End),
+        "forward": (Opened, Moved, Listens, Refused, Cut, Waiting, End),
         "notebook": (Page, OneJob),
         "tensorboard": (Page, OneJob),
         "secret ls": (SecretsView,),

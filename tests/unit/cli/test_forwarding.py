@@ -77,3 +77,16 @@ def test_as_json_everything_is_a_line_whole_or_in_fields(capsys: pytest.CaptureF
     assert [json.loads(line) for line in told(capsys, Talk("on,why"), CUT)[0]] == [
         {"schema": 1, "on": "cut", "why": "the node hung up"}
     ]
+
+
+def test_what_the_next_attempt_offers_is_said_anew(capsys: pytest.CaptureFixture[str]) -> None:
+    first = Offer("jupyter", Way("/run/s", 8888), "lab?token=old", "api", attempt=1)
+    talk = Talk(None, {"/run/s": first})
+    open1 = {"on": "open", "node": "box1", "attempt": 1, "ways": {}, "ports": {"/run/s": 4711}}
+    moved = {"on": "moved", "node": "box2", "attempt": 2}
+    out, err = told(capsys, talk, open1, CUT, moved)
+    assert out == ["jupyter: http://127.0.0.1:4711/lab?token=old"]
+    assert err[-1] == "attempt 2 of the job is on box2; its page comes here when there is one"
+    talk.renewed({"/run/t": Offer("jupyter", Way("/run/t", 8888), "lab?token=new", "api", attempt=2)})
+    out, err = told(capsys, talk, {**open1, "node": "box2", "attempt": 2, "ports": {"/run/t": 4711}})
+    assert (out, err) == (["jupyter: http://127.0.0.1:4711/lab?token=new"], [])

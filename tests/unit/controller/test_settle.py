@@ -241,3 +241,21 @@ def test_a_failed_preflight_names_the_worker_where_there_are_several() -> None:
     (event,) = assess(attempt(A, B), End.ALL, {A: fine, B: broken}).events
     assert isinstance(event, PrepareFailed)
     assert event.detail == "exit code 3 on worker 1 (b)"
+
+
+@pytest.mark.parametrize(
+    ("stage", "state", "asked"),
+    [
+        ({"exit": None, "asks": {"id": "x", "lost": 0, "most": 5, "waits": True}}, State.PREPARING, ["way"]),
+        ({"exit": None, "asks": {"id": "x", "lost": 0, "most": 5, "waits": False}}, State.PREPARING, []),
+        ({"exit": None}, State.PREPARING, []),
+        ({"exit": {"code": 1}}, State.PREPARING, []),
+        ({"exit": None, "asks": {"id": "x", "lost": 0, "most": 5, "waits": True}}, State.STOPPING, ["stop"]),
+    ],
+    ids=["waits", "has-one", "needs-none", "ended", "stopping"],
+)
+def test_a_build_that_waits_for_a_way_is_given_one(stage: dict[str, Any], state: State, asked: list[str]) -> None:
+    known = {A: facts(stages={"environment": stage | {"alive": True}}, processes={"0": process() | {"started": None}})}
+    why = Why.USER if state is State.STOPPING else None
+    told = assess(attempt(A, state=state, why=why), End.ALL, known)
+    assert ([order.verb for order in told.orders], told.events) == (asked, [])

@@ -13,6 +13,7 @@ from afield.errors import UsageError
 
 if TYPE_CHECKING:
     from afield.sdk.client import Client
+    from afield.sdk.forward import Forward
 
 _JOB = re.compile(r"(?:job:)?(\d+|@last)(?::(\d+))?")
 
@@ -48,12 +49,25 @@ def command(target: str, ports: tuple[str, ...], as_json: str | None) -> None:
         offered = offers(client, wanted, target)
         ways = [offer.way for offer in offered.values()]
     talk = Talk(context.fields(as_json) if as_json else None, offered)
-    with Forward(client, wanted, ways) as forward:
+    attempt = max((offer.attempt for offer in offered.values()), default=0)
+    with Forward(client, wanted, ways, attempt) as forward:
         try:
-            for event in forward.events():
+            while (event := forward.next()) is not None:
                 talk.tell(event)
+                if event["on"] == "moved":
+                    _follow(client, wanted, forward, talk)
         except KeyboardInterrupt:
             show.say("closed")
+
+
+def _follow(client: Client, wanted: dict[str, Any], forward: Forward, talk: Talk) -> None:
+    """Lead a page's forward to what the next attempt offers, once it does."""
+    from afield.sdk.offer import renewed
+
+    found = renewed(client, wanted["job"], wanted["process"])
+    if found is not None:
+        talk.renewed({found.way.place: found})
+        forward.move(found.way, found.attempt)
 
 
 def _target(client: Client, text: str) -> dict[str, Any]:

@@ -9,7 +9,7 @@ import click
 
 from afield.cli import context, show
 from afield.cli.serving import serve
-from afield.cli.verbs.run import detached, given, job_options
+from afield.cli.verbs.run import detached, given, job_options, named
 from afield.errors import UsageError
 
 
@@ -36,10 +36,10 @@ def command(path: str | None, local: str | None, detach: bool, as_json: str | No
     wanted = _local(local)
     packages = ["jupyterlab", *options.pop("with_")]
     inside = _inside(path)
-    asked = {"name": "notebook", "outputs": ["*.ipynb"], **given(options), WITH: packages}
+    client = context.client()
+    asked = {"name": "notebook", "outputs": ["*.ipynb"], **given(named(client, options)), WITH: packages}
     submission = build([*JUPYTER, *([inside] if inside else [])], asked)
     show.say_dim([*submission.left_out, *(f"env: {note}" for note in submission.notes)])
-    client = context.client()
     view = client.submit([submission.body])[0]
     if detach:
         detached(view, as_json, quiet=True)

@@ -36,7 +36,7 @@ def command(place: str, local: str | None, detach: bool, as_json: str | None, **
       afield tensorboard box1:/scratch/me/runs -L 8080
       afield tensorboard outputs/12        a folder here
 
-    How places are written: afield help places. On a machine that others use too, they could reach its page there.
+    How places are written: afield help places. Others who use the node do not reach its page.
     """
     from afield.sdk.serve import board
 
