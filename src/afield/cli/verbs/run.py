@@ -83,14 +83,8 @@ def command(argv: tuple[str, ...], as_json: str | None, quiet: bool, choice: Cho
     """Submit and follow."""
     detach, dry_run = options.pop("detach"), options.pop("dry_run")
     client = context.client()
-<<<<<<< HEAD
-    if options["continues"]:
-        options["continues"] = context.number(client, options["continues"])
     edits = None if quiet or detach or dry_run or options["no_sync"] else _edits()
-    submission = _built(list(argv), given(options))
-=======
     submission = _built(list(argv), given(named(client, options)))
->>>>>>> 5e3f0b6e07bd9cd03f89dbf090084902c71a7b3c
     choice.check(sum(group["count"] for group in submission.body["request"]["groups"]))
     if not quiet:
         left_out = submission.left_out if dry_run else _unsaid(submission)
