@@ -66,7 +66,7 @@ def _noise(path: Path) -> None:
 
 
 def _lag(sandbox: Sandbox, host: Host, program: str) -> Figure:
-    """When each file was first seen whole here, less when it was closed there: by one clock, as the host is this one."""
+    """When each file was first seen here, less when it was closed there; by one clock, as the host is this machine."""
     run = [program, "run", "-q", "-n", host.name, "--environment", "none", "--outputs", "*.pt", "--outputs", "closed-*"]
     seen: dict[int, float] = {}
     home = sandbox.project / "outputs"
@@ -81,4 +81,6 @@ def _lag(sandbox: Sandbox, host: Host, program: str) -> Figure:
     assert len(closed) == len(seen) == FILES, f"{len(seen)} files and {len(closed)} times came home"
     lags = [seen[number] - closed[number] for number in seen]
     notes = {"median_s": round(median(lags), 2), "files": len(lags)}
-    return Figure("an output is here after its file is closed, p95", quantiles(lags, n=20)[-1], 2, unit="s", notes=notes)
+    return Figure(
+        "an output is here after its file is closed, p95", quantiles(lags, n=20)[-1], 2, unit="s", notes=notes
+    )

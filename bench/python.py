@@ -35,7 +35,7 @@ print(json.dumps(sorted(times)))
 
 
 def figures() -> Iterator[Figure]:
-    """`f.submit(x).result()` on a warm host, and here; Enter to first line with a ready environment less without one."""
+    """`f.submit(x).result()` on a warm host, and here; Enter to first line with a ready environment, less without."""
     with Hosts(count=1) as hosts, Sandbox(ssh_config=hosts.ssh_config) as sandbox:
         program = f"{sandbox.env['PATH'].split(':')[0]}/afield"
         quiet([program, "node", "add", hosts[0].name], sandbox.env, sandbox.project)
