@@ -15,6 +15,7 @@ class Kind(StrEnum):
     SWITCH = "true or false"
     TIME = "a length of time such as 90m"
     WORDS = "a text or a list of texts"
+    NAMES = "a text or a list of texts, several as a,b"
     COMMAND = "a shell command, or a list of words"
     VARIABLES = "a table of texts, or a list of K=V and K"
 
@@ -29,7 +30,7 @@ class Key(NamedTuple):
 
 
 KEYS = (
-    Key("node", Kind.WORDS, "Where: a node, or several to choose from."),
+    Key("node", Kind.NAMES, "Where: a node, or several to choose from."),
     Key("request", Kind.TEXT, "Process groups and what each process needs, as '2:[4:a100,mem=40G]'."),
     Key("need", Kind.TEXT, "What one process needs at least, as 'gpu_mem=1.5G,disk=3G'; the node with least to spare."),
     Key("gpus", Kind.NUMBER, "How many devices for the one process."),

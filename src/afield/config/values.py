@@ -57,6 +57,10 @@ def _words(key: Key, value: Any) -> tuple[str, ...]:
     return tuple(words)
 
 
+def _names(key: Key, value: Any) -> tuple[str, ...]:
+    return tuple(name.strip().removeprefix("node:") for word in _words(key, value) for name in word.split(","))
+
+
 def _command(key: Key, value: Any) -> tuple[str, ...]:
     if isinstance(value, str):
         return ("/bin/sh", "-c", value) if value.strip() else ()
@@ -95,6 +99,7 @@ _READERS: Mapping[Kind, Callable[[Key, Any], Any]] = MappingProxyType(
         Kind.SWITCH: _switch,
         Kind.TIME: _time,
         Kind.WORDS: _words,
+        Kind.NAMES: _names,
         Kind.COMMAND: _command,
         Kind.VARIABLES: _variables,
     }

@@ -44,7 +44,8 @@ def command(words: tuple[str, ...], watch: bool, where: Where) -> int:
     from afield.sdk.places import is_place, parse
 
     if len(words) > 2 or not is_place(words[-1]):
-        raise UsageError("say where it goes", hints=["afield sync . box1:proj", "afield help places"])
+        command = [f"to run a command: afield run -- {words[-1]}"] if " " in words[-1] else []
+        raise UsageError("say where it goes", hints=["afield sync . box1:proj", *command, "afield help places"])
     folder = Path(words[0] if len(words) == 2 else ".").resolve()
     if not folder.is_dir():
         raise UsageError(f"there is no folder {words[0]} here")
