@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import os
 import re
+import subprocess
 from pathlib import Path
 
 import pytest
 
+from afield.cli.app import root, run
 from afield.cli.table import COMMANDS, NODE
 from afield.testing.hosts import Host, Hosts
 from afield.testing.sandbox import Sandbox
@@ -77,6 +79,22 @@ def stored(sandbox: Sandbox) -> list[dict[str, object]]:
         (["run", "--request", "[64:h100]", "--", "true"], 5, b"h100"),
         (["run", "--request", "[cpu=100000]", "--", "true"], 5, b"100000 cores"),
         (["help", "nonsense"], 2, b"nonsense"),
+        (["run", "-g", "-1", "--", "true"], 2, b"0 or more"),
+        (["run", "--outputs", "/etc/*", "--", "true"], 2, b"OUTPUT_DIR"),
+        (["run", "--outputs", "../x", "--", "true"], 2, b"OUTPUT_DIR"),
+        (["run", "--file", "", "--", "true"], 2, b"--file"),
+        (["stop", "9" * 30], 2, b"afield ps"),
+        (["stop", "\uff11"], 2, b"afield ps"),
+        (["logs", "1", "--rank", "-1"], 2, b"--rank"),
+        (["node", "show", ""], 3, b"empty name"),
+        (["node", "rm", ""], 3, b"empty name"),
+        (["push", "", "local:x"], 3, b"there is no '' here"),
+        (["pull", "local:/dev/null", "x"], 3, b"cannot be brought"),
+        (["sync", "/", "local:x"], 2, b"/ is not mirrored"),
+        (["sync", "python3 train.py"], 2, b"afield run -- python3 train.py"),
+        (["fetch", "http://[::1/x", "-n", "local"], 2, b"https://"),
+        (["fetch", "http://127.0.0.1:9/x", "-n", "local", "--sha256", "zz"], 2, b"64"),
+        (["bundle", "-o", "no/such/x.tar.gz", "--", "true"], 2, b"there is no folder no/such"),
     ],
 )
 def test_words(sandbox: Sandbox, words: list[str], status: int, hint: bytes) -> None:
@@ -86,6 +104,58 @@ def test_words(sandbox: Sandbox, words: list[str], status: int, hint: bytes) -> 
     assert hint in done.stderr, done.stderr
     assert b"Traceback" not in done.stderr
     assert stored(sandbox) == []
+
+
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+def test_streams_that_the_caller_has_closed(sandbox: Sandbox, closed: str) -> None:
+    done = through_shell(sandbox, f"afield run -q -- sh -c 'echo said; exit 3' {closed}")
+    assert (done.returncode, done.stderr) == (3, b"")
+    assert done.stdout == (b"" if ">&-" in closed.replace("2>&-", "") else b"said\n")
+
+
+def test_a_locale_that_knows_few_letters(sandbox: Sandbox) -> None:
+    (sandbox.project / "größe.txt").write_text("x")
+    assert sandbox.afield("push", "größe.txt", "local:sizes/").returncode == 0
+    sandbox.env |= {"LC_ALL": "POSIX", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    listed = sandbox.afield("ls", "local:sizes")
+    assert (listed.returncode, b"gr\\xf6\\xdfe.txt" in listed.stdout) == (0, True), listed.stderr
+    assert sandbox.afield("run", "-q", "--", "true").returncode == 0
+
+
+def test_a_folder_that_is_gone(sandbox: Sandbox) -> None:
+    (sandbox.project / "gone").mkdir()
+    done = through_shell(sandbox, "cd gone && rmdir ../gone && afield run -- true")
+    assert (done.returncode, b"this folder is there no more" in done.stderr) == (2, True), done.stderr
+
+
+def test_a_state_folder_that_cannot_be_made(sandbox: Sandbox) -> None:
+    sandbox.env["AFIELD_STATE_DIR"] = "/proc/none"
+    done = sandbox.afield("ps")
+    assert (done.returncode, b"/proc/none" in done.stderr) == (1, True), done.stderr
+    assert b"Traceback" not in done.stderr
+
+
+def test_a_fault_of_ours_is_told_without_a_trace_unless_that_is_asked_for(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(**_: object) -> None:
+        raise RuntimeError("nobody thought of this")
+
+    monkeypatch.setattr(root, "main", fails)
+    monkeypatch.delenv("AFIELD_DEBUG", raising=False)
+    assert run(["ps"]) == 1
+    told = capsys.readouterr().err
+    assert told.startswith("error: afield has a fault\n  why: RuntimeError: nobody thought of this (test_bad_input.py:")
+    monkeypatch.setenv("AFIELD_DEBUG", "1")
+    with pytest.raises(RuntimeError):
+        run(["ps"])
+
+
+def through_shell(sandbox: Sandbox, line: str) -> subprocess.CompletedProcess[bytes]:
+    """A line of a shell in the project folder."""
+    done = subprocess.run(["bash", "-c", line], cwd=sandbox.project, env=sandbox.env, capture_output=True, check=False)
+    assert b"Traceback" not in done.stdout + done.stderr
+    return done
 
 
 @pytest.mark.parametrize("name", [*COMMANDS, *(f"node {n}" for n in NODE)])

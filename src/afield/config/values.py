@@ -29,8 +29,10 @@ def _text(key: Key, value: Any) -> str:
 
 
 def _number(key: Key, value: Any) -> int:
-    if not isinstance(value, int) or isinstance(value, bool) or (value < 0 and key.name != "priority"):
+    if not isinstance(value, int) or isinstance(value, bool):
         raise _wrong(key, value)
+    if value < 0 and key.name != "priority":
+        raise UsageError(f"{key.name} = {value} is wrong", why="it is 0 or more")
     return value
 
 
@@ -59,6 +61,16 @@ def _words(key: Key, value: Any) -> tuple[str, ...]:
 
 def _names(key: Key, value: Any) -> tuple[str, ...]:
     return tuple(name.strip().removeprefix("node:") for word in _words(key, value) for name in word.split(","))
+
+
+def _patterns(key: Key, value: Any) -> tuple[str, ...]:
+    words = _words(key, value)
+    for word in words:
+        if not word.strip() or word.startswith(("/", "~")) or ".." in word.split("/"):
+            why = "files come home from the job's own folder and from OUTPUT_DIR"
+            hints = ["--outputs '*.pt'", "write to OUTPUT_DIR", "afield pull NODE:/folder/file    for other places"]
+            raise UsageError(f"{key.name} = {word!r} fits nothing there", why=why, hints=hints)
+    return words
 
 
 def _command(key: Key, value: Any) -> tuple[str, ...]:
@@ -100,6 +112,7 @@ _READERS: Mapping[Kind, Callable[[Key, Any], Any]] = MappingProxyType(
         Kind.TIME: _time,
         Kind.WORDS: _words,
         Kind.NAMES: _names,
+        Kind.PATTERNS: _patterns,
         Kind.COMMAND: _command,
         Kind.VARIABLES: _variables,
     }

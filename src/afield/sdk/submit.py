@@ -86,7 +86,8 @@ def build_all(
 def told(root: Path, options: Mapping[str, Any], folder: str | Path | None) -> Settings:
     """The settings of one call, with what its options leave out. Raises UsageError."""
     file = options.get(FILE)
-    settings = load(root, said(options, folder), os.path.join(folder or Path.cwd(), file) if file else "")
+    chosen = os.path.join(folder or Path.cwd(), file) if file is not None else ""
+    settings = load(root, said(options, folder), chosen)
     if options.get(SETUP_AGAIN) and not settings.setup:
         raise UsageError("there is no setup to do again", hints=["--setup './prepare.sh'", "setup = … in afield.toml"])
     return replace(settings, preflight=()) if options.get(NO_PREFLIGHT) else settings

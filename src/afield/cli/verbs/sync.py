@@ -49,6 +49,10 @@ def command(words: tuple[str, ...], watch: bool, where: Where) -> int:
     folder = Path(words[0] if len(words) == 2 else ".").resolve()
     if not folder.is_dir():
         raise UsageError(f"there is no folder {words[0]} here")
+    if folder in (Path("/"), Path.home().resolve()):
+        raise UsageError(
+            f"{folder} is not mirrored", why="it would take everything below it", hints=["cd to a project"]
+        )
     wanted = parse(words[-1])
     if not wanted.path.strip("/."):
         raise UsageError(f"{words[-1]} is a whole area", hints=[f"{words[-1].rstrip('/')}{folder.name}"])
