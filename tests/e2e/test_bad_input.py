@@ -15,6 +15,48 @@ from afield.cli.table import COMMANDS, NODE
 from afield.testing.hosts import Host, Hosts
 from afield.testing.sandbox import Sandbox
 
+WRONG: list[tuple[list[str], int, bytes]] = [
+    (["rnu"], 2, b"afield run"),
+    (["cancel", "3"], 2, b"afield stop"),
+    (["node", "lss"], 2, b"afield node ls"),
+    (["run", "--nod", "x", "true"], 2, b"--node"),
+    (["run"], 2, b"afield run --help"),
+    (["run", "--request", "2:[3:gpu", "--", "true"], 2, b"column"),
+    (["run", "--request", "[mme=3G]", "--", "true"], 2, b"mem"),
+    (["run", "--time", "soon", "--", "true"], 2, b"90m"),
+    (["run", "-n", "locla", "--", "true"], 3, b"local"),
+    (["show", "7"], 3, b"afield ps"),
+    (["logs", "7"], 3, b"no job 7"),
+    (["stop", "x"], 2, b"afield ps"),
+    (["run", "--continue", "x", "--", "true"], 2, b"afield ps"),
+    (["node", "show", "nothere"], 3, b"local"),
+    (["node", "rm", "local"], 4, b"local"),
+    (["node", "set", "local", "colour=red"], 2, b"colour"),
+    (["node", "set", "local", "drained=maybe"], 2, b"drained=true"),
+    (["node", "rm", "nope"], 3, b"afield node ls"),
+    (["exec", "--", "true"], 2, b"--all"),
+    (["run", "--request", "[64:h100]", "--", "true"], 5, b"h100"),
+    (["run", "--request", "[cpu=100000]", "--", "true"], 5, b"100000 cores"),
+    (["help", "nonsense"], 2, b"nonsense"),
+    (["run", "-g", "-1", "--", "true"], 2, b"0 or more"),
+    (["run", "--outputs", "/etc/*", "--", "true"], 2, b"OUTPUT_DIR"),
+    (["run", "--outputs", "../x", "--", "true"], 2, b"OUTPUT_DIR"),
+    (["run", "--file", "", "--", "true"], 2, b"--file"),
+    (["stop", "9" * 30], 2, b"afield ps"),
+    (["stop", "\uff11"], 2, b"afield ps"),
+    (["logs", "1", "--rank", "-1"], 2, b"--rank"),
+    (["node", "show", ""], 3, b"empty name"),
+    (["node", "rm", ""], 3, b"empty name"),
+    (["push", "", "local:x"], 3, b"there is no '' here"),
+    (["pull", "local:/dev/null", "x"], 3, b"cannot be brought"),
+    (["sync", "/", "local:x"], 2, b"/ is not mirrored"),
+    (["sync", "python3 train.py"], 2, b"afield run -- python3 train.py"),
+    (["fetch", "http://[::1/x", "-n", "local"], 2, b"https://"),
+    (["fetch", "http://127.0.0.1:9/x", "-n", "local", "--sha256", "zz"], 2, b"64"),
+    (["bundle", "-o", "no/such/x.tar.gz", "--", "true"], 2, b"there is no folder no/such"),
+]
+"""Words, the exit code, and what the error says beside."""
+
 
 def test_two_cache_folders_and_one_server_are_refused_with_both_names(sandbox: Sandbox) -> None:
     (sandbox.project / "a.py").write_text("print(1)")
@@ -54,49 +96,7 @@ def stored(sandbox: Sandbox) -> list[dict[str, object]]:
     return jobs
 
 
-@pytest.mark.parametrize(
-    ("words", "status", "hint"),
-    [
-        (["rnu"], 2, b"afield run"),
-        (["cancel", "3"], 2, b"afield stop"),
-        (["node", "lss"], 2, b"afield node ls"),
-        (["run", "--nod", "x", "true"], 2, b"--node"),
-        (["run"], 2, b"afield run --help"),
-        (["run", "--request", "2:[3:gpu", "--", "true"], 2, b"column"),
-        (["run", "--request", "[mme=3G]", "--", "true"], 2, b"mem"),
-        (["run", "--time", "soon", "--", "true"], 2, b"90m"),
-        (["run", "-n", "locla", "--", "true"], 3, b"local"),
-        (["show", "7"], 3, b"afield ps"),
-        (["logs", "7"], 3, b"no job 7"),
-        (["stop", "x"], 2, b"afield ps"),
-        (["run", "--continue", "x", "--", "true"], 2, b"afield ps"),
-        (["node", "show", "nothere"], 3, b"local"),
-        (["node", "rm", "local"], 4, b"local"),
-        (["node", "set", "local", "colour=red"], 2, b"colour"),
-        (["node", "set", "local", "drained=maybe"], 2, b"drained=true"),
-        (["node", "rm", "nope"], 3, b"afield node ls"),
-        (["exec", "--", "true"], 2, b"--all"),
-        (["run", "--request", "[64:h100]", "--", "true"], 5, b"h100"),
-        (["run", "--request", "[cpu=100000]", "--", "true"], 5, b"100000 cores"),
-        (["help", "nonsense"], 2, b"nonsense"),
-        (["run", "-g", "-1", "--", "true"], 2, b"0 or more"),
-        (["run", "--outputs", "/etc/*", "--", "true"], 2, b"OUTPUT_DIR"),
-        (["run", "--outputs", "../x", "--", "true"], 2, b"OUTPUT_DIR"),
-        (["run", "--file", "", "--", "true"], 2, b"--file"),
-        (["stop", "9" * 30], 2, b"afield ps"),
-        (["stop", "\uff11"], 2, b"afield ps"),
-        (["logs", "1", "--rank", "-1"], 2, b"--rank"),
-        (["node", "show", ""], 3, b"empty name"),
-        (["node", "rm", ""], 3, b"empty name"),
-        (["push", "", "local:x"], 3, b"there is no '' here"),
-        (["pull", "local:/dev/null", "x"], 3, b"cannot be brought"),
-        (["sync", "/", "local:x"], 2, b"/ is not mirrored"),
-        (["sync", "python3 train.py"], 2, b"afield run -- python3 train.py"),
-        (["fetch", "http://[::1/x", "-n", "local"], 2, b"https://"),
-        (["fetch", "http://127.0.0.1:9/x", "-n", "local", "--sha256", "zz"], 2, b"64"),
-        (["bundle", "-o", "no/such/x.tar.gz", "--", "true"], 2, b"there is no folder no/such"),
-    ],
-)
+@pytest.mark.parametrize(("words", "status", "hint"), WRONG)
 def test_words(sandbox: Sandbox, words: list[str], status: int, hint: bytes) -> None:
     done = sandbox.afield(*words)
     assert done.returncode == status, done.stderr

@@ -47,7 +47,7 @@ def command(node: tuple[str, ...], workers: str, all_: bool, argv: tuple[str, ..
     On nodes it has the variables (`env`) of the project here.
     """
     target, words = (more["job"], list(argv)) if more["job"] is not None else _split(argv)
-    from afield.sdk.variables import given, here  # settings, which --help does not need
+    from afield.sdk.variables import given, here
 
     nodes = [name.removeprefix("node:") for text in node for name in text.split(",") if name]
     client = context.client()
@@ -59,10 +59,9 @@ def command(node: tuple[str, ...], workers: str, all_: bool, argv: tuple[str, ..
     if nodes:
         raise UsageError("a job has workers, not nodes", hints=["-w 0", "-w all"])
     number = context.only_job(client) if target is None else context.number(client, target)
-    variables = given(more["env"])
     chosen = context.workers("all" if all_ else workers)
     several = len(chosen) > 1 if chosen is not None else len(client.job(number)["nodes"]) > 1
-    return _print(client.execute_in(number, words, variables, chosen), _Names(several=several, job=True))
+    return _print(client.execute_in(number, words, given(more["env"]), chosen), _Names(several=several, job=True))
 
 
 def _split(argv: tuple[str, ...]) -> tuple[int | str | None, list[str]]:
