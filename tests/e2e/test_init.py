@@ -131,7 +131,13 @@ def test_home_is_no_project(sandbox: Sandbox) -> None:
 
 def test_a_folder_of_notebooks_and_many_small_files(sandbox: Sandbox) -> None:
     root = sandbox.project
-    cell = {"cell_type": "code", "metadata": {}, "outputs": [], "execution_count": None, "source": ["import durian"]}
+    cell: dict[str, Any] = {
+        "cell_type": "code",
+        "metadata": {},
+        "outputs": [],
+        "execution_count": None,
+        "source": ["import durian"],
+    }
     text = json.dumps({"cells": [cell], "metadata": {}, "nbformat": 4, "nbformat_minor": 5})
     for name in ("explore.ipynb", "last results (2).ipynb"):
         (root / name).write_text(text)
@@ -145,6 +151,6 @@ def test_a_folder_of_notebooks_and_many_small_files(sandbox: Sandbox) -> None:
     assert [(d["name"], d["files"], d["sent"]) for d in found["data"]] == [("datasets/", 1000, True)]
     shown = sandbox.afield("init", "--dry-run").stdout.decode()
     assert ", no commit yet" in shown
-    assert "datasets/    2.0K, 1,000 files: goes with the code: leave it out in .afieldignore" in shown
+    assert "1,000 files: goes with the code: leave it out in .afieldignore" in shown
     (root / "explore.ipynb").write_text("no notebook")
     assert seen(sandbox, "--dry-run")["programs"][0]["command"] == "explore.ipynb"
