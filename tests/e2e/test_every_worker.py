@@ -180,7 +180,7 @@ def test_named_nodes_are_workers_in_the_order_they_are_named(pod: Sandbox) -> No
     assert done.returncode == 0, done.stderr
     assert by_worker(done.stdout) == {"[w0]": ["box4"], "[w1]": ["box2"], "[w2]": ["box1"]}
     nobody = pod.afield("run", "-n", "", "--", "true")
-    assert (nobody.returncode, b"there is no node" in nobody.stderr) == (3, True), nobody.stderr
+    assert (nobody.returncode, b"has an empty name" in nobody.stderr) == (2, True), nobody.stderr
 
 
 def test_named_nodes_are_workers_of_a_command(pod: Sandbox, four: Hosts) -> None:

@@ -60,7 +60,10 @@ def _words(key: Key, value: Any) -> tuple[str, ...]:
 
 
 def _names(key: Key, value: Any) -> tuple[str, ...]:
-    return tuple(name.strip().removeprefix("node:") for word in _words(key, value) for name in word.split(","))
+    names = tuple(name.strip().removeprefix("node:") for word in _words(key, value) for name in word.split(","))
+    if "" in names:
+        raise UsageError(f"{key.name} = {value!r} has an empty name", hints=["afield node ls"])
+    return names
 
 
 def _patterns(key: Key, value: Any) -> tuple[str, ...]:
