@@ -5,13 +5,57 @@ from __future__ import annotations
 import json
 import os
 import re
+import subprocess
 from pathlib import Path
 
 import pytest
 
+from afield.cli.app import root, run
 from afield.cli.table import COMMANDS, NODE
 from afield.testing.hosts import Host, Hosts
 from afield.testing.sandbox import Sandbox
+
+WRONG: list[tuple[list[str], int, bytes]] = [
+    (["rnu"], 2, b"afield run"),
+    (["cancel", "3"], 2, b"afield stop"),
+    (["node", "lss"], 2, b"afield node ls"),
+    (["run", "--nod", "x", "true"], 2, b"--node"),
+    (["run"], 2, b"afield run --help"),
+    (["run", "--request", "2:[3:gpu", "--", "true"], 2, b"column"),
+    (["run", "--request", "[mme=3G]", "--", "true"], 2, b"mem"),
+    (["run", "--time", "soon", "--", "true"], 2, b"90m"),
+    (["run", "-n", "locla", "--", "true"], 3, b"local"),
+    (["show", "7"], 3, b"afield ps"),
+    (["logs", "7"], 3, b"no job 7"),
+    (["stop", "x"], 2, b"afield ps"),
+    (["run", "--continue", "x", "--", "true"], 2, b"afield ps"),
+    (["node", "show", "nothere"], 3, b"local"),
+    (["node", "rm", "local"], 4, b"local"),
+    (["node", "set", "local", "colour=red"], 2, b"colour"),
+    (["node", "set", "local", "drained=maybe"], 2, b"drained=true"),
+    (["node", "rm", "nope"], 3, b"afield node ls"),
+    (["exec", "--", "true"], 2, b"--all"),
+    (["run", "--request", "[64:h100]", "--", "true"], 5, b"h100"),
+    (["run", "--request", "[cpu=100000]", "--", "true"], 5, b"100000 cores"),
+    (["help", "nonsense"], 2, b"nonsense"),
+    (["run", "-g", "-1", "--", "true"], 2, b"0 or more"),
+    (["run", "--outputs", "/etc/*", "--", "true"], 2, b"OUTPUT_DIR"),
+    (["run", "--outputs", "../x", "--", "true"], 2, b"OUTPUT_DIR"),
+    (["run", "--file", "", "--", "true"], 2, b"--file"),
+    (["stop", "9" * 30], 2, b"afield ps"),
+    (["stop", "\uff11"], 2, b"afield ps"),
+    (["logs", "1", "--rank", "-1"], 2, b"--rank"),
+    (["node", "show", ""], 3, b"empty name"),
+    (["node", "rm", ""], 3, b"empty name"),
+    (["push", "", "local:x"], 3, b"there is no '' here"),
+    (["pull", "local:/dev/null", "x"], 3, b"cannot be brought"),
+    (["sync", "/", "local:x"], 2, b"/ is not mirrored"),
+    (["sync", "python3 train.py"], 2, b"afield run -- python3 train.py"),
+    (["fetch", "http://[::1/x", "-n", "local"], 2, b"https://"),
+    (["fetch", "http://127.0.0.1:9/x", "-n", "local", "--sha256", "zz"], 2, b"64"),
+    (["bundle", "-o", "no/such/x.tar.gz", "--", "true"], 2, b"there is no folder no/such"),
+]
+"""Words, the exit code, and what the error says beside."""
 
 
 def test_two_cache_folders_and_one_server_are_refused_with_both_names(sandbox: Sandbox) -> None:
@@ -52,33 +96,7 @@ def stored(sandbox: Sandbox) -> list[dict[str, object]]:
     return jobs
 
 
-@pytest.mark.parametrize(
-    ("words", "status", "hint"),
-    [
-        (["rnu"], 2, b"afield run"),
-        (["cancel", "3"], 2, b"afield stop"),
-        (["node", "lss"], 2, b"afield node ls"),
-        (["run", "--nod", "x", "true"], 2, b"--node"),
-        (["run"], 2, b"afield run --help"),
-        (["run", "--request", "2:[3:gpu", "--", "true"], 2, b"column"),
-        (["run", "--request", "[mme=3G]", "--", "true"], 2, b"mem"),
-        (["run", "--time", "soon", "--", "true"], 2, b"90m"),
-        (["run", "-n", "locla", "--", "true"], 3, b"local"),
-        (["show", "7"], 3, b"afield ps"),
-        (["logs", "7"], 3, b"no job 7"),
-        (["stop", "x"], 2, b"afield ps"),
-        (["run", "--continue", "x", "--", "true"], 2, b"afield ps"),
-        (["node", "show", "nothere"], 3, b"local"),
-        (["node", "rm", "local"], 4, b"local"),
-        (["node", "set", "local", "colour=red"], 2, b"colour"),
-        (["node", "set", "local", "drained=maybe"], 2, b"drained=true"),
-        (["node", "rm", "nope"], 3, b"afield node ls"),
-        (["exec", "--", "true"], 2, b"--all"),
-        (["run", "--request", "[64:h100]", "--", "true"], 5, b"h100"),
-        (["run", "--request", "[cpu=100000]", "--", "true"], 5, b"100000 cores"),
-        (["help", "nonsense"], 2, b"nonsense"),
-    ],
-)
+@pytest.mark.parametrize(("words", "status", "hint"), WRONG)
 def test_words(sandbox: Sandbox, words: list[str], status: int, hint: bytes) -> None:
     done = sandbox.afield(*words)
     assert done.returncode == status, done.stderr
@@ -86,6 +104,58 @@ def test_words(sandbox: Sandbox, words: list[str], status: int, hint: bytes) -> 
     assert hint in done.stderr, done.stderr
     assert b"Traceback" not in done.stderr
     assert stored(sandbox) == []
+
+
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+def test_streams_that_the_caller_has_closed(sandbox: Sandbox, closed: str) -> None:
+    done = through_shell(sandbox, f"afield run -q -- sh -c 'echo said; exit 3' {closed}")
+    assert (done.returncode, done.stderr) == (3, b"")
+    assert done.stdout == (b"" if ">&-" in closed.replace("2>&-", "") else b"said\n")
+
+
+def test_a_locale_that_knows_few_letters(sandbox: Sandbox) -> None:
+    (sandbox.project / "größe.txt").write_text("x")
+    assert sandbox.afield("push", "größe.txt", "local:sizes/").returncode == 0
+    sandbox.env |= {"LC_ALL": "POSIX", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    listed = sandbox.afield("ls", "local:sizes")
+    assert (listed.returncode, b"gr\\xf6\\xdfe.txt" in listed.stdout) == (0, True), listed.stderr
+    assert sandbox.afield("run", "-q", "--", "true").returncode == 0
+
+
+def test_a_folder_that_is_gone(sandbox: Sandbox) -> None:
+    (sandbox.project / "gone").mkdir()
+    done = through_shell(sandbox, "cd gone && rmdir ../gone && afield run -- true")
+    assert (done.returncode, b"this folder is there no more" in done.stderr) == (2, True), done.stderr
+
+
+def test_a_state_folder_that_cannot_be_made(sandbox: Sandbox) -> None:
+    sandbox.env["AFIELD_STATE_DIR"] = "/proc/none"
+    done = sandbox.afield("ps")
+    assert (done.returncode, b"/proc/none" in done.stderr) == (1, True), done.stderr
+    assert b"Traceback" not in done.stderr
+
+
+def test_a_fault_of_ours_is_told_without_a_trace_unless_that_is_asked_for(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(**_: object) -> None:
+        raise RuntimeError("nobody thought of this")
+
+    monkeypatch.setattr(root, "main", fails)
+    monkeypatch.delenv("AFIELD_DEBUG", raising=False)
+    assert run(["ps"]) == 1
+    told = capsys.readouterr().err
+    assert told.startswith("error: afield has a fault\n  why: RuntimeError: nobody thought of this (test_bad_input.py:")
+    monkeypatch.setenv("AFIELD_DEBUG", "1")
+    with pytest.raises(RuntimeError):
+        run(["ps"])
+
+
+def through_shell(sandbox: Sandbox, line: str) -> subprocess.CompletedProcess[bytes]:
+    """A line of a shell in the project folder."""
+    done = subprocess.run(["bash", "-c", line], cwd=sandbox.project, env=sandbox.env, capture_output=True, check=False)
+    assert b"Traceback" not in done.stdout + done.stderr
+    return done
 
 
 @pytest.mark.parametrize("name", [*COMMANDS, *(f"node {n}" for n in NODE)])

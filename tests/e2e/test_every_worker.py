@@ -158,6 +158,31 @@ def test_a_command_runs_on_the_worker_that_is_named(pod: Sandbox) -> None:
     assert (nobody.returncode, b"no job runs" in nobody.stderr) == (2, True)
 
 
+def test_a_command_on_nodes_has_the_variables_of_the_project(pod: Sandbox) -> None:
+    (pod.project / "afield.toml").write_text('[env]\nX = "1  2"\nY = "of the file"\n')
+    words = ("--", "sh", "-c", 'echo "$X|$Y|$HERE"')
+    done = pod.afield("exec", "-n", "box1", "-e", "Y=said", *words)
+    assert (done.returncode, done.stdout) == (0, b"1  2|said|\n"), done.stderr
+    pod.env["HERE"] = "passed on"
+    try:
+        passed = pod.afield("exec", "-n", "box1", "-e", "HERE", *words)
+    finally:
+        del pod.env["HERE"]
+    assert passed.stdout == b"1  2|of the file|passed on\n", passed.stderr
+    for word in ("=3", "NOT_SET_HERE"):
+        wrong = pod.afield("exec", "-n", "box1", "-e", word, "--", "true")
+        assert (wrong.returncode, b"try: -e " in wrong.stderr) == (2, True), wrong.stderr
+
+
+def test_named_nodes_are_workers_in_the_order_they_are_named(pod: Sandbox) -> None:
+    words = ("-n", "box4,node:box2", "-n", "box1", "--request", "3:[chip]", "--", "sh", "-c", "echo $AFIELD_NODE")
+    done = pod.afield("run", *words)
+    assert done.returncode == 0, done.stderr
+    assert by_worker(done.stdout) == {"[w0]": ["box4"], "[w1]": ["box2"], "[w2]": ["box1"]}
+    nobody = pod.afield("run", "-n", "", "--", "true")
+    assert (nobody.returncode, b"has an empty name" in nobody.stderr) == (2, True), nobody.stderr
+
+
 def test_named_nodes_are_workers_of_a_command(pod: Sandbox, four: Hosts) -> None:
     names = [host.name for host in four]
     done = pod.afield("exec", "-n", ",".join(names), "--", "sh", "-c", "echo $AFIELD_WORKER of $AFIELD_WORKERS")
@@ -278,6 +303,33 @@ def test_a_flag_beats_the_file_an_unknown_key_is_refused_and_each_value_has_its_
     refused = pod.afield("run", "--", "true")
     assert (refused.returncode, b"did you mean name?" in refused.stderr) == (2, True)
     assert b"afield.toml:1" in refused.stderr
+
+
+def test_another_file_of_settings_takes_the_place_of_the_projects(pod: Sandbox) -> None:
+    (pod.project / "afield.toml").write_text('name = "small"\npriority = 3\n')
+    (pod.project / "pods").mkdir()
+    (pod.project / "pods/large.toml").write_text('name = "large"\nrequest = "4:[chip]"\n')
+    done = pod.afield("run", "--file", "pods/large.toml", "--environment", "none", "--", "pwd")
+    assert (done.returncode, done.stdout.count(b"/src\n")) == (0, 4), done.stderr
+    assert (view(pod)["name"], view(pod)["priority"]) == ("large", 0)
+    told = pod.afield("config", "--file", "pods/large.toml", "show", "name", "priority").stdout.decode().splitlines()
+    assert [line.split("\t") for line in told[1:]] == [
+        ["name", "large", f"{pod.project}/pods/large.toml:1"],
+        ["priority", "0", "default"],
+    ]
+    missing = pod.afield("run", "--file", "pods/none.toml", "--", "true")
+    assert (missing.returncode, b"there is no file" in missing.stderr) == (2, True), missing.stderr
+
+
+def test_a_setup_that_is_done_is_done_again_when_that_is_asked_for(pod: Sandbox) -> None:
+    (pod.project / "afield.toml").write_text("setup = 'echo done >> \"$SHARED_DIR/again.log\"'\n")
+    run = ("run", "-n", "box1")
+    for words in (run, run, (*run, "--setup-again"), run):
+        assert pod.afield(*words, "--", "true").returncode == 0, pod.story()
+    assert pod.afield("cat", "box1:shared:again.log").stdout == b"done\ndone\n"
+    (pod.project / "afield.toml").write_text("")
+    nothing = pod.afield(*run, "--setup-again", "--", "true")
+    assert (nothing.returncode, b"there is no setup" in nothing.stderr) == (2, True), nothing.stderr
 
 
 def test_several_folders_are_one_snapshot(pod: Sandbox) -> None:

@@ -127,3 +127,30 @@ def test_home_is_no_project(sandbox: Sandbox) -> None:
     done = sandbox.afield("init")
     assert done.returncode == 2
     assert not (sandbox.home / "afield.toml").exists()
+
+
+def test_a_folder_of_notebooks_and_many_small_files(sandbox: Sandbox) -> None:
+    root = sandbox.project
+    cell: dict[str, Any] = {
+        "cell_type": "code",
+        "metadata": {},
+        "outputs": [],
+        "execution_count": None,
+        "source": ["import durian"],
+    }
+    text = json.dumps({"cells": [cell], "metadata": {}, "nbformat": 4, "nbformat_minor": 5})
+    for name in ("explore.ipynb", "last results (2).ipynb"):
+        (root / name).write_text(text)
+    (root / "datasets").mkdir()
+    for number in range(1000):
+        (root / f"datasets/{number}.json").write_text("{}")
+    subprocess.run(["git", "init", "-q", str(root)], check=True)
+    found = seen(sandbox, "--dry-run")
+    assert [p["command"] for p in found["programs"]] == ["explore.ipynb", "'last results (2).ipynb'"]
+    assert any("durian (imported at explore.ipynb) is not installed here" in note for note in found["notes"])
+    assert [(d["name"], d["files"], d["sent"]) for d in found["data"]] == [("datasets/", 1000, True)]
+    shown = sandbox.afield("init", "--dry-run").stdout.decode()
+    assert ", no commit yet" in shown
+    assert "1,000 files: goes with the code: leave it out in .afieldignore" in shown
+    (root / "explore.ipynb").write_text("no notebook")
+    assert seen(sandbox, "--dry-run")["programs"][0]["command"] == "explore.ipynb"

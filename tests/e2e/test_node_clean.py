@@ -66,6 +66,19 @@ def test_no_trace_is_left(own: Hosts, told: Sandbox) -> None:
     assert told.afield("run", "-n", "box1", "train.py").returncode == 0
 
 
+def test_a_folder_on_another_disk_that_home_has_a_link_to(own: Hosts, told: Sandbox) -> None:
+    """Small homes are common: `~/.afield` may be a link; cleaning takes what is ours there, not the person's link."""
+    assert told.afield("node", "clean", "box1", "--all", "-y").returncode == 0
+    made = 'mkdir -m 700 "$HOME/scratch" && touch "$HOME/scratch/mine" && ln -s scratch "$HOME/.afield"'
+    subprocess.run(own[0].command(made), check=True)
+    assert told.afield("node", "add", "box1").returncode == 0
+    done = told.afield("run", "-n", "box1", "--", "pwd", "-P")
+    assert f"{own[0].home}/scratch/s/" in done.stdout.decode(), done.stderr
+
+    assert told.afield("node", "clean", "box1", "--all", "-y").returncode == 0
+    wait_until(lambda: below(own[0].home) == [".afield", "scratch", "scratch/mine"], show=lambda: below(own[0].home))
+
+
 def test_nothing_is_cleaned_while_a_job_runs(own: Hosts, told: Sandbox) -> None:
     told.afield("run", "-d", "-n", "box1", "--", "sleep", "600")
     wait_until(lambda: json.loads(told.afield("show", "1", "--json").stdout)["job"]["phase"] == "running")

@@ -81,6 +81,23 @@ def test_a_stop_ends_the_job_and_nobody_elses_processes(sandbox: Sandbox, host: 
     assert b'"running"' not in running
 
 
+def test_all_jobs_are_stopped_when_that_is_asked_for(sandbox: Sandbox, host: Host) -> None:
+    ours = {"4245", "4246"}
+    for seconds in sorted(ours):
+        sandbox.afield("run", "-d", "-n", host.name, "--", "sleep", seconds)
+    wait_until(lambda: _sleeping(host) >= ours, show=sandbox.story)
+    unasked = sandbox.afield("stop", "--all")
+    assert (unasked.returncode, b"2 jobs are not over, 2 running" in unasked.stderr) == (2, True), unasked.stderr
+    assert _sleeping(host) >= ours
+    assert sandbox.afield("stop", "--all", "1").returncode == 2
+    assert sandbox.afield("stop").returncode == 2
+    done = sandbox.afield("stop", "--all", "-y")
+    assert (done.returncode, done.stdout) == (0, b"job 1: stopped\njob 2: stopped\n"), done.stderr
+    assert not _sleeping(host) & ours
+    again = sandbox.afield("stop", "--all")
+    assert (again.returncode, again.stderr) == (0, b"no job is to be stopped\n")
+
+
 def _sleeping(host: Host) -> set[str]:
     lines = [command_line(p) for p in host.processes()]
     return {words[1] for words in lines if len(words) == 2 and os.path.basename(words[0]) == "sleep"}

@@ -13,7 +13,7 @@ from afield.runner.effects import Sleep
 from afield.runner.follow import Follower
 from afield.runner.link import SILENCE_S
 from afield.runner.outlet import Outlet
-from afield.runner.verbs import trouble
+from afield.runner.refusal import trouble
 from tests.sim.machine import Exchange, Machine, StartKeeper
 from tests.sim.process import Process
 from tests.sim.wires import WORLD, Wire

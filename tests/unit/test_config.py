@@ -116,7 +116,7 @@ def test_rows_show_each_variable(root: Path) -> None:
     [
         ("\ngpu = 2\n", 2, "did you mean gpus?"),
         ("gpus = true\n", 1, "a whole number"),
-        ("gpus = -1\n", 1, "a whole number"),
+        ("gpus = -1\n", 1, "0 or more"),
         ('time = "soon"\n', 1, "no length of time"),
         ("time = 90\n", 1, "needs its unit"),
         ('policy = "resum"\n', 1, "did you mean resume"),

@@ -26,7 +26,9 @@ VALUES = {
     Kind.NUMBER: st.integers(0, 9),
     Kind.SWITCH: st.booleans(),
     Kind.TIME: st.sampled_from(["90m", "2h", "1d"]),
+    Kind.NAMES: WORD | st.lists(WORD, max_size=2),
     Kind.WORDS: WORD | st.lists(WORD, max_size=2),
+    Kind.PATTERNS: WORD | st.lists(WORD, max_size=2),
     Kind.COMMAND: WORD | st.lists(WORD, min_size=1, max_size=2),
     Kind.VARIABLES: st.dictionaries(st.sampled_from(["A", "B", "C"]), WORD, max_size=3),
 }

@@ -14,11 +14,13 @@ import click
 from afield.cli import show
 from afield.cli.helptext import Formatter
 from afield.cli.table import COMMANDS, OTHER_WORDS, Entry
-from afield.errors import AfieldError, Exit
+from afield.errors import AfieldError, Exit, Fault, UsageError
 
 GROUPS = ("Run", "Look", "Data", "Machines", "Set up")
 READER_LEFT = 141
 """128 + SIGPIPE, as a shell shows it."""
+GO_ON = ("push", "pull", "fetch", "sync")
+"""What is half done when these are interrupted is used by the next call."""
 click.Context.formatter_class = Formatter
 SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 
@@ -135,10 +137,39 @@ def run(args: list[str]) -> int:
     except AfieldError as error:
         return fail(error, args)
     except (click.Abort, KeyboardInterrupt):
+        show.say("interrupted" + ("; the same command goes on where it was" if args[:1] and args[0] in GO_ON else ""))
         return Exit.STOPPED
     except BrokenPipeError:
         _forget_reader()
         return READER_LEFT
+    except Exception as error:  # what nobody thought of: told as all else, and whole only to those who ask for it
+        if os.environ.get("AFIELD_DEBUG"):
+            raise
+        return fail(_surprise(error), args)
+
+
+def _stands() -> bool:
+    """Whether the folder that one is in exists."""
+    try:
+        os.getcwd()
+    except FileNotFoundError:
+        return False
+    return True
+
+
+def _surprise(error: Exception) -> AfieldError:
+    """An error that is none of ours: the system's (a full disk, a closed folder), or a fault of afield."""
+    if isinstance(error, FileNotFoundError) and not _stands():
+        return UsageError("this folder is there no more", why="it was removed or moved", hints=["cd to another folder"])
+    if isinstance(error, OSError):
+        name = f": {error.filename}" if isinstance(error.filename, str) else ""
+        return AfieldError("this machine's system refused", why=f"{error.strerror or error}{name}")
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    place = f" ({os.path.basename(trace.tb_frame.f_code.co_filename)}:{trace.tb_lineno})" if trace else ""
+    why = f"{type(error).__name__}: {error}{place}"
+    return Fault("afield has a fault", why=why, hints=["AFIELD_DEBUG=1 afield …    shows all of it, for a report"])
 
 
 def _forget_reader() -> None:

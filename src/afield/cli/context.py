@@ -22,6 +22,10 @@ def client() -> Client:
     return Client()
 
 
+DIGITS = 15
+"""More has no number of a job."""
+
+
 class JobTarget(click.ParamType[int | str]):
     """A job: `12`, `job:12` or `@last`. Gives its number; `@last` is resolved by `number`."""
 
@@ -30,7 +34,8 @@ class JobTarget(click.ParamType[int | str]):
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int | str:
         """The number, or the word."""
         text = str(value).removeprefix("job:")
-        return int(text) if text.isdecimal() and int(text) >= 1 else str(value)
+        number = int(text) if text.isdecimal() and text.isascii() and len(text) <= DIGITS else 0
+        return number or str(value)
 
 
 JOB = JobTarget()

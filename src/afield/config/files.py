@@ -54,9 +54,17 @@ def config_folder() -> str:
     return os.environ.get("AFIELD_CONFIG_DIR") or os.path.join(base, "afield")
 
 
-def names(root: Path | None) -> Iterator[str]:
-    """The files of a workspace and of the user, highest first; they need not exist."""
-    if root is not None:
+def names(root: Path | None, chosen: str = "") -> Iterator[str]:
+    """The files of a workspace and of the user, highest first; they need not exist. `chosen` is the project's, if any.
+
+    Raises UsageError when there is no such file.
+    """
+    if chosen:
+        if not os.path.isfile(chosen):
+            raise UsageError(f"there is no file {chosen}", why="--file names the settings of this call")
+        yield os.path.join(root or os.path.dirname(chosen), "afield.local.toml")
+        yield chosen
+    elif root is not None:
         project = os.path.join(root, "afield.toml")
         yield os.path.join(root, "afield.local.toml")
         yield project if os.path.exists(project) else os.path.join(root, "pyproject.toml")

@@ -15,6 +15,8 @@ class Kind(StrEnum):
     SWITCH = "true or false"
     TIME = "a length of time such as 90m"
     WORDS = "a text or a list of texts"
+    NAMES = "a text or a list of texts, several as a,b"
+    PATTERNS = "a pattern or a list of patterns of files"
     COMMAND = "a shell command, or a list of words"
     VARIABLES = "a table of texts, or a list of K=V and K"
 
@@ -29,7 +31,7 @@ class Key(NamedTuple):
 
 
 KEYS = (
-    Key("node", Kind.WORDS, "Where: a node, or several to choose from."),
+    Key("node", Kind.NAMES, "Where: a node, or several to choose from."),
     Key("request", Kind.TEXT, "Process groups and what each process needs, as '2:[4:a100,mem=40G]'."),
     Key("need", Kind.TEXT, "What one process needs at least, as 'gpu_mem=1.5G,disk=3G'; the node with least to spare."),
     Key("gpus", Kind.NUMBER, "How many devices for the one process."),
@@ -44,7 +46,7 @@ KEYS = (
     Key("preflight", Kind.COMMAND, "Run before every attempt; its failure ends it."),
     Key("env", Kind.VARIABLES, "Variables for the job; K alone passes the caller's."),
     Key("secrets", Kind.WORDS, "Secrets that the job gets as variables, by name; see `afield secret set`."),
-    Key("outputs", Kind.WORDS, "Files of the job's folder that come home too, as '*.pt', each when it is finished."),
+    Key("outputs", Kind.PATTERNS, "Files of the job's folder that come home too, as '*.pt', each when it is finished."),
     Key("continues", Kind.NUMBER, "Begin with the keep folder of this job."),
     Key("merge", Kind.SWITCH, "One log: errors go where output goes."),
     Key("end", Kind.TEXT, "When the job is over.", ("all", "first")),

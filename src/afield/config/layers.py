@@ -61,16 +61,18 @@ class Settings:
         return rows
 
 
-def load(root: Path | None, flags: Mapping[str, Any] | None = None) -> Settings:
+def load(root: Path | None, flags: Mapping[str, Any] | None = None, file: str = "") -> Settings:
     """The settings for a workspace (None: outside of any). A flag that is None was not given.
+
+    `file` takes the place of the project's own `afield.toml`.
 
     Raises UsageError for unknown keys, wrong values and unreadable files, all of them at once, with file and line.
     """
     merge = _Merge()
     merge.layer({k: v for k, v in (flags or {}).items() if v is not None}, _flag)
-    for rank, file in enumerate(files.names(root), 1):
+    for rank, name in enumerate(files.names(root, file), 1):
         try:
-            found = files.read(file, rank)
+            found = files.read(name, rank)
         except UsageError as error:
             merge.problems.append(error)
             continue

@@ -29,8 +29,10 @@ def _text(key: Key, value: Any) -> str:
 
 
 def _number(key: Key, value: Any) -> int:
-    if not isinstance(value, int) or isinstance(value, bool) or (value < 0 and key.name != "priority"):
+    if not isinstance(value, int) or isinstance(value, bool):
         raise _wrong(key, value)
+    if value < 0 and key.name != "priority":
+        raise UsageError(f"{key.name} = {value} is wrong", why="it is 0 or more")
     return value
 
 
@@ -55,6 +57,23 @@ def _words(key: Key, value: Any) -> tuple[str, ...]:
     if not isinstance(words, Sequence) or not all(isinstance(word, str) for word in words):
         raise _wrong(key, value)
     return tuple(words)
+
+
+def _names(key: Key, value: Any) -> tuple[str, ...]:
+    names = tuple(name.strip().removeprefix("node:") for word in _words(key, value) for name in word.split(","))
+    if "" in names:
+        raise UsageError(f"{key.name} = {value!r} has an empty name", hints=["afield node ls"])
+    return names
+
+
+def _patterns(key: Key, value: Any) -> tuple[str, ...]:
+    words = _words(key, value)
+    for word in words:
+        if not word.strip() or word.startswith(("/", "~")) or ".." in word.split("/"):
+            why = "files come home from the job's own folder and from OUTPUT_DIR"
+            hints = ["--outputs '*.pt'", "write to OUTPUT_DIR", "afield pull NODE:/folder/file    for other places"]
+            raise UsageError(f"{key.name} = {word!r} fits nothing there", why=why, hints=hints)
+    return words
 
 
 def _command(key: Key, value: Any) -> tuple[str, ...]:
@@ -95,6 +114,8 @@ _READERS: Mapping[Kind, Callable[[Key, Any], Any]] = MappingProxyType(
         Kind.SWITCH: _switch,
         Kind.TIME: _time,
         Kind.WORDS: _words,
+        Kind.NAMES: _names,
+        Kind.PATTERNS: _patterns,
         Kind.COMMAND: _command,
         Kind.VARIABLES: _variables,
     }

@@ -76,7 +76,7 @@ class Data:
         session = self.fleet.find(name)
         try:
             if session is None:
-                raise Unreachable(f"node {name} is not known any more")
+                raise Unreachable(f"node {name} is not known any more", hints=["afield node add"])
             found, _ = await (await session.link_now()).call("data.find", **body)
         except AfieldError as error:
             return {**shown, "error": error.as_dict()}

@@ -28,7 +28,11 @@ async def file(
     if node is None:
         raise NotFound(f"attempt {attempt.id} has no process {rank}")
     if found is None:
-        raise Unreachable(f"node {node} is not known any more", why=f"it holds the files of attempt {attempt.id}")
+        raise Unreachable(
+            f"node {node} is not known any more",
+            why=f"it holds the files of attempt {attempt.id}",
+            hints=["afield node add"],
+        )
     link = await found.link_now()
     try:
         reply, first = await link.call(

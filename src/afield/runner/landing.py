@@ -29,8 +29,12 @@ class Landing:
         self._sum = None
 
     def take(self, head, data):
-        """One item: `file`, `data`, `sum`, `mode`, `link`, `dir` or `remove`."""
-        {
+        """One item: `file`, `data`, `sum`, `mode`, `link`, `dir` or `remove`.
+
+        After an error the rest of that file, which may be on its way already, is refused: its sum says nothing of what
+        could not be written.
+        """
+        item = {
             "file": self._begin,
             "data": self._write,
             "sum": self._finish,
@@ -38,7 +42,12 @@ class Landing:
             "link": self._link,
             "dir": self._mark,
             "remove": self._remove,
-        }[head["on"]](head, data)
+        }[head["on"]]
+        try:
+            item(head, data)
+        except (OSError, LandingError):
+            self.close()
+            raise
 
     def close(self):
         """Let go of what is open; an unfinished file stays for the next try."""

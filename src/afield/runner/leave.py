@@ -12,6 +12,9 @@ from .files import remove
 from .real import perform
 from .refusal import Refusal
 
+PARTS = ("bin", "locks", "r", "s")
+"""What lies in our folder: all that may go where the folder is one that a person has linked to."""
+
 ALL_OLD = {"age_s": 0, "bytes": 0, "share": 0, "fresh_s": 0}
 KEEPER_S = 10.0
 
@@ -59,11 +62,20 @@ def clean(paths, every):
     if not found["others"]:
         shared = sum(tidy.freed(place) for place in found["places"])
         for place in found["places"]:
-            remove(place)
+            _remove_all(place)
     cache = os.path.expanduser("~/.cache/uv")
     left = [cache] if os.path.isdir(cache) else []
-    left += [place for place in found["places"] if os.path.lexists(place)]
+    left += [place for place in found["places"] if os.path.lexists(place) and not os.path.islink(place)]
     return dict(done, bytes=found["bytes"] + shared, others=found["others"], left=left)
+
+
+def _remove_all(place):
+    """The whole folder. A link is a person's own, and other things may lie where it leads: these stay."""
+    if not os.path.islink(place):
+        remove(place)
+        return
+    for part in PARTS:
+        remove(place + "/" + part)
 
 
 def _own(paths):

@@ -16,7 +16,8 @@ from .inotify import Inotify
 from .look import Disk
 from .outlet import Outlet
 from .real_process import call_it
-from .verbs import Verbs, trouble
+from .refusal import trouble
+from .verbs import Verbs
 
 SILENCE_S = 90.0
 READ = 256 * 1024

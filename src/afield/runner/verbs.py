@@ -12,26 +12,12 @@ from .bootid import boot_id
 from .child import Exec
 from .clerks import Clerks
 from .real import perform
-from .refusal import Refusal
+from .refusal import Refusal, trouble
 
 LOW = 15
 """How much clerks give way that work for later; such an order is a clerk's last, which cannot undo it."""
 
 RUNS = 200
-
-
-def trouble(error):
-    """The reply that tells of an exception."""
-    code, what, why = getattr(error, "code", ""), getattr(error, "what", ""), getattr(error, "why", "")
-    if isinstance(error, FileNotFoundError):
-        code, what, why = "not-found", "it is not on the node", str(error.filename)
-    elif isinstance(error, OSError):
-        code, what, why = "node-trouble", "the node's system refused", str(error)
-    elif isinstance(error, (ValueError, KeyError, TypeError)) and not what:
-        code, what, why = "bad-request", "the node does not understand the request", repr(error)
-    elif not what:
-        code, what, why = "fault", "the runner on the node has a fault", repr(error)
-    return {"error": {"code": code or "fault", "what": what, "why": why, "hints": list(getattr(error, "hints", ()))}}
 
 
 class Verbs:

@@ -45,6 +45,7 @@ def bring(client: Client, place: dict[str, Any], goal: Goal, meter: Meter) -> Br
     while True:
         try:
             _Bringing(client, place, goal, brought).run(meter)
+            _check_one(place, brought)
             return brought
         except Gone as error:
             patience.wait(error)
@@ -54,6 +55,17 @@ def bring(client: Client, place: dict[str, Any], goal: Goal, meter: Meter) -> Br
             tries += 1
             if error.code != "damaged" or tries == AGAIN:
                 raise
+
+
+def _check_one(place: dict[str, Any], brought: Brought) -> None:
+    """Raises AfieldError when the one file that was named did not come."""
+    if place["kind"] == "dir" or not brought.refused:
+        return
+    raise NotFound(
+        f"{place['path']} on {place['node']} cannot be brought",
+        why="it is closed to your account there, is no plain file, or has just gone",
+        hints=[f"afield ls {place['node']}:{place['path']}"],
+    )
 
 
 class _Bringing:

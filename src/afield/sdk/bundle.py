@@ -52,6 +52,10 @@ def bundle(argv: Sequence[str], options: Mapping[str, Any], path: Path, keep: Pa
             why="what runs it here comes with afield",
             hints=["afield bundle -- jupyter nbconvert --to notebook --execute " + argv[0]],
         )
+    if not path.name or not path.parent.is_dir():
+        raise UsageError(
+            f"no file {str(path)!r} can be made", why=f"there is no folder {path.parent}", hints=["-o FILE"]
+        )
     built = build(argv, {**options, "big": True})
     code = built.body["task"]["code"]
     top = path.name.removesuffix(".gz").removesuffix(".tar").removesuffix(".tgz") or "bundle"

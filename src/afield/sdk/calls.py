@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from afield.config import Settings, load
+from afield.config import Settings
 from afield.environment.detect import Found, detect
 from afield.environment.tree import Tree
 from afield.errors import UsageError
@@ -17,7 +17,7 @@ from afield.sdk import pickling
 from afield.sdk.call import Call
 from afield.sdk.client import submit_key
 from afield.sdk.outcome import CALL
-from afield.sdk.submit import BIG, NO_PREFLIGHT, NO_SYNC, common, said
+from afield.sdk.submit import BIG, NO_SYNC, SETUP_AGAIN, common, told
 from afield.sdk.watcher import watcher
 from afield.snapshot.attached import attach
 from afield.snapshot.dirs import places, take_with
@@ -55,10 +55,8 @@ def build(
 ) -> list[dict[str, Any]]:
     """Submissions as `Client.submit` takes them."""
     root, place = find_root(folder or Path.cwd())
-    settings = load(root, said(options, folder))
+    settings = told(root, options, folder)
     _check_python(settings)
-    if options.get(NO_PREFLIGHT):
-        settings = replace(settings, preflight=())
     if options.get(NO_SYNC):
         raise UsageError("a function brings its own code", why="no_sync is for programs", hints=["leave no_sync out"])
     named = getattr(function, "__name__", type(function).__name__)
@@ -69,7 +67,7 @@ def build(
     snapshot = take_with(root, tree.dirs, cache=cache, folder=place, big=bool(options.get(BIG)))
     names = ["function", *["arguments"] * len(arguments)]
     first, *rest = attach(cache, snapshot.workspace, list(zip(names, packed, strict=True)))
-    shared = common(settings, snapshot)
+    shared = common(settings, snapshot, again=bool(options.get(SETUP_AGAIN)))
     task = {**shared["task"], "argv": [*CALL, named], "environment": asdict(found.environment)}
     return [
         {

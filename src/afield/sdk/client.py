@@ -9,7 +9,7 @@ from contextlib import closing
 from itertools import chain
 from urllib.parse import quote, urlencode
 
-from afield.errors import AfieldError, from_dict
+from afield.errors import AfieldError, NotFound, from_dict
 from afield.sdk.door import Door
 from afield.sdk.http import Gone
 from afield.sdk.patience import QUICK_S, SLOW_S, Patience, Told
@@ -304,11 +304,11 @@ class Client:
 
     def set_secret(self, name: str, value: str) -> None:
         """Keep a value that jobs get as a variable. Raises UsageError."""
-        self._call("PUT", f"/v1/secrets/{quote(name, safe='')}", {"value": value})
+        self._call("PUT", f"/v1/secrets/{_part(name)}", {"value": value})
 
     def remove_secret(self, name: str) -> None:
         """Forget a value. Raises NotFound."""
-        self._call("DELETE", f"/v1/secrets/{quote(name, safe='')}", tries=1)
+        self._call("DELETE", f"/v1/secrets/{_part(name)}", tries=1)
 
     # the server
 
@@ -375,8 +375,14 @@ class Client:
         return self._door.open()
 
 
+def _part(name: str) -> str:
+    if not name:
+        raise NotFound("nothing has an empty name")
+    return quote(name, safe="")
+
+
 def _node(name: str) -> str:
-    return f"/v1/nodes/{quote(name, safe='')}"
+    return f"/v1/nodes/{_part(name)}"
 
 
 def _raise_error(head: Mapping[str, Any]) -> None:

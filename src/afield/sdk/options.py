@@ -31,6 +31,8 @@ class Options(TypedDict, total=False):
     merge: bool
     end: str
     grace: str
+    file: str
     big: bool
     no_sync: bool
     no_preflight: bool
+    setup_again: bool

@@ -68,7 +68,7 @@ def read(word: str) -> Source:
         status = os.stat(path)
     except OSError as error:
         hints = [f"ls {shlex.quote(os.path.dirname(word) or os.curdir)}", "afield help places"]
-        raise NotFound(f"there is no {word} here", why=str(error.strerror), hints=hints) from error
+        raise NotFound(f"there is no {word or repr(word)} here", why=str(error.strerror), hints=hints) from error
     real = os.path.abspath(path)
     if not stat.S_ISDIR(status.st_mode):
         if not stat.S_ISREG(status.st_mode):

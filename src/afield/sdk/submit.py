@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import secrets
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -27,10 +28,10 @@ from afield.sdk.programs import found_for, looked_at, program
 from afield.snapshot.dirs import absolute, places, take_with
 from afield.snapshot.take import Snapshot, find_root
 
-BIG, NO_SYNC, NO_PREFLIGHT = "big", "no_sync", "no_preflight"
-ONCE = (BIG, NO_SYNC, NO_PREFLIGHT)
-"""The options that are no settings: send more than 1 GB without asking; take the code and the environment of the
-workspace's newest job; leave the preflight out."""
+FILE, BIG, NO_SYNC, NO_PREFLIGHT, SETUP_AGAIN = "file", "big", "no_sync", "no_preflight", "setup_again"
+ONCE = (FILE, BIG, NO_SYNC, NO_PREFLIGHT, SETUP_AGAIN)
+"""The options that are no settings: a file of settings in place of `afield.toml`; send more than 1 GB without asking;
+take the code and the environment of the workspace's newest job; leave the preflight out; do the setup again."""
 
 WITH = "with_"
 """Packages on top of what defines the environment: for verbs of ours that bring a program."""
@@ -62,18 +63,16 @@ def build_all(
 ) -> list[Built]:
     """Submissions of many commands with the same options; the code is looked at once."""
     root, place = find_root(folder or Path.cwd())
-    settings = load(root, said(options, folder))
-    if options.get(NO_PREFLIGHT):
-        settings = replace(settings, preflight=())
+    settings = told(root, options, folder)
     if options.get(NO_SYNC):
-        return _as_before(commands, settings, root, place)
+        return _as_before(commands, settings, (root, place), again=bool(options.get(SETUP_AGAIN)))
     tree = Tree(root, places(settings.dirs, root))
     found = _environments(commands, settings, tree, place)
     for argv in commands:
         check_script(argv, root, place, may_come=bool(settings.setup))
     found = [add(one, options.get(WITH, ())) for one in found]
     snapshot = take_with(root, tree.dirs, cache=Path(Folders().cache), folder=place, big=bool(options.get(BIG)))
-    shared = common(settings, snapshot)
+    shared = common(settings, snapshot, again=bool(options.get(SETUP_AGAIN)))
     built = []
     for argv, environment in zip(commands, found, strict=True):
         plain = environment.environment.kind is EnvironmentKind.NONE
@@ -82,6 +81,16 @@ def build_all(
         texts = {"sync": _code_line(snapshot), "env": environment.line}
         built.append(Built(body, texts, tuple(_left_out(snapshot)), environment.notes))
     return built
+
+
+def told(root: Path, options: Mapping[str, Any], folder: str | Path | None) -> Settings:
+    """The settings of one call, with what its options leave out. Raises UsageError."""
+    file = options.get(FILE)
+    chosen = os.path.join(folder or Path.cwd(), file) if file is not None else ""
+    settings = load(root, said(options, folder), chosen)
+    if options.get(SETUP_AGAIN) and not settings.setup:
+        raise UsageError("there is no setup to do again", hints=["--setup './prepare.sh'", "setup = … in afield.toml"])
+    return replace(settings, preflight=()) if options.get(NO_PREFLIGHT) else settings
 
 
 def said(options: Mapping[str, Any], folder: str | Path | None) -> dict[str, Any]:
@@ -93,8 +102,11 @@ def said(options: Mapping[str, Any], folder: str | Path | None) -> dict[str, Any
     return found
 
 
-def _as_before(commands: Sequence[Sequence[str]], settings: Settings, root: Path, place: str) -> list[Built]:
+def _as_before(
+    commands: Sequence[Sequence[str]], settings: Settings, here: tuple[Path, str], *, again: bool
+) -> list[Built]:
     """Submissions with the code and the environment of the workspace's newest job; nothing is looked at here."""
+    root, place = here
     top = os.path.realpath(root)
     with Client() as client:
         jobs = client.jobs(all=True)
@@ -102,8 +114,8 @@ def _as_before(commands: Sequence[Sequence[str]], settings: Settings, root: Path
         if last is None:
             raise UsageError("--no-sync: no job has run the code of this project", why=f"which is {top}")
         task = client.submission(last["number"])["task"]
-    shared = common(settings, Code(**{**task["code"], "folder": place}))
-    known = {name: task[name] for name in ("environment", "setup_content")}
+    shared = common(settings, Code(**{**task["code"], "folder": place}), again=again)
+    known = {name: task[name] for name in ("environment", "setup_content")[: 1 if again else 2]}
     plain = known["environment"]["kind"] == EnvironmentKind.NONE
     texts = {"sync": f"as in job {last['number']}", "env": f"as in job {last['number']}"}
     return [
@@ -126,9 +138,9 @@ def request_of(settings: Settings) -> Request:
     return replace(request, time_limit_s=settings.time)
 
 
-def settings() -> list[tuple[str, str, str]]:
-    """(key, value, origin) of every setting here."""
-    return load(_root_here()).rows()
+def settings(file: str = "") -> list[tuple[str, str, str]]:
+    """(key, value, origin) of every setting here; with the project's from `file`."""
+    return load(_root_here(), file=os.path.abspath(file) if file else "").rows()
 
 
 def describe() -> list[str]:
@@ -164,8 +176,11 @@ def _environments(commands: Sequence[Sequence[str]], settings: Settings, tree: T
     return found
 
 
-def common(settings: Settings, snapshot: Snapshot | Code) -> dict[str, Any]:
-    """What all submissions with these settings and this code have in common: all but key, command, environment."""
+def common(settings: Settings, snapshot: Snapshot | Code, *, again: bool = False) -> dict[str, Any]:
+    """What all submissions with these settings and this code have in common: all but key, command, environment.
+
+    `again`: their setup counts as one that no node has done yet.
+    """
     code = Code(
         workspace=snapshot.workspace,
         tree=TreeHash(snapshot.tree),
@@ -177,7 +192,7 @@ def common(settings: Settings, snapshot: Snapshot | Code) -> dict[str, Any]:
         argv=(),
         code=code,
         setup=settings.setup,
-        setup_content=_setup_content(settings, Path(snapshot.root, snapshot.folder)),
+        setup_content=secrets.token_hex(8) if again else _setup_content(settings, Path(snapshot.root, snapshot.folder)),
         preflight=settings.preflight,
         variables=tuple(settings.env.items()),
         secrets=settings.secrets,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import posixpath
 import re
+import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,8 @@ from afield.environment.walk import Entry
 from afield.errors import UsageError
 from afield.folders import Folders
 from afield.model.task import EnvironmentKind
+from afield.sdk.programs import NOTEBOOK, found_for, looked_at
+from afield.snapshot.roots import is_checkout
 from afield.snapshot.take import Look, find_root, look
 
 _GUARD = re.compile(
@@ -32,6 +35,7 @@ _MOST_READ = 2000
 _DATA_NAMES = ("data", "datasets", "dataset", "checkpoints", "ckpt", "wandb", "models", "weights")
 _MOST_COUNTED = 20_000
 _LARGE = 50_000_000
+_MANY = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +69,7 @@ class Survey:
     needs: Needs | None
     data: tuple[Data, ...]
     settings: str
+    checkout: bool = False
 
 
 def survey(here: Path | None = None) -> Survey:
@@ -74,8 +79,14 @@ def survey(here: Path | None = None) -> Survey:
     known = load(root)
     tree = Tree(root)
     programs = tuple(_programs(tree, folder, seen.names))
-    argv = programs[0].command.split() if programs else []
-    found = detect(root, folder, argv, python=known.python, choice=known.environment)
+    argv = shlex.split(programs[0].command) if programs else []
+    try:
+        words = looked_at(argv, root / folder) if argv else ()
+    except UsageError:  # a notebook that nobody can read says nothing of packages
+        words = argv = []
+    found = detect(root, folder, words, python=known.python, choice=known.environment)
+    if argv:
+        found = found_for(argv, found)
     return Survey(
         root=root,
         folder=folder,
@@ -85,6 +96,7 @@ def survey(here: Path | None = None) -> Survey:
         needs=_needs(tree, folder, argv, found),
         data=tuple(_data(root, seen.names)),
         settings=_settings(root),
+        checkout=is_checkout(root),
     )
 
 
@@ -103,11 +115,16 @@ def _programs(tree: Tree, folder: str, names: dict[str, int]) -> Iterator[Progra
         base = posixpath.basename(name)
         guarded = _guarded(tree.root / name)
         if guarded or (_rank(name) < len(_FIRST) + 1 and name.count("/") == inside.count("/")):
-            yield Program(name.removeprefix(inside), "has a main guard" if guarded else f"is called {base}")
+            yield Program(
+                shlex.quote(name.removeprefix(inside)), "has a main guard" if guarded else f"is called {base}"
+            )
     project = f"{inside}pyproject.toml"
     if tree.has(project):
         for name in table(tree.toml(project), "project", "scripts"):
             yield Program(name, "a script of pyproject.toml")
+    notebooks = [n for n in names if n.startswith(inside) and n.endswith(NOTEBOOK)]
+    for name in sorted(notebooks, key=lambda name: (name.count("/"), name)):
+        yield Program(shlex.quote(name.removeprefix(inside)), "a notebook: its cells, one by one")
 
 
 def _rank(name: str) -> int:
@@ -135,7 +152,7 @@ def _data(root: Path, names: dict[str, int]) -> Iterator[Data]:
         folders = sorted(entry.name for entry in entries if entry.is_dir() and not entry.name.startswith("."))
     for name in folders:
         size = sum(sent.get(name, ()))
-        if name in sent and size > _LARGE:
+        if name in sent and (size > _LARGE or (name in _DATA_NAMES and len(sent[name]) >= _MANY)):
             yield Data(f"{name}/", size, len(sent[name]), sent=True)
         elif name not in sent and name in _DATA_NAMES:
             yield _counted(root, name)

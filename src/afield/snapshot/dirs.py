@@ -87,7 +87,7 @@ def absolute(word: str, here: Path) -> str:
 
 def _check(name: str, place: Path, word: str, root: Path) -> None:
     if not place.is_dir():
-        raise UsageError(f"dirs: there is no folder {word}", why=f"looked for {place}")
+        raise UsageError(f"dirs: there is no folder {place}")
     if name in ("", ".", "..", os.fsdecode(OUTPUTS)) or "/" in name or name.lower() == ".git":
         raise UsageError(f"dirs: {name!r} cannot name a folder in the snapshot", hints=[f"NAME={place}"])
     top = Path(os.path.realpath(root))

@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 import pytest
 
+from afield.cli.table import OTHER_WORDS
 from afield.cli.topics import VARIABLES
 from afield.config import KEYS
 from tests.unit.cli.test_tree import TREE
@@ -39,6 +40,16 @@ def test_each_word_of_an_older_tool_has_a_row(section: str, words: list[str]) ->
     left = " ".join(row.split("|")[1] for row in part(section).splitlines() if row.startswith("| "))
     missing = [word for word in words if not re.search(rf"(?<![\w-]){re.escape(word)}(?![\w-])", left)]
     assert missing == []
+
+
+@pytest.mark.parametrize("word", [word for words in OLDER for word in words if re.fullmatch("[a-z]{3,}", word)])
+def test_a_command_of_an_older_tool_leads_to_the_one_of_its_row(word: str) -> None:
+    rows = [row for row in PAGE.splitlines() if re.match(rf"\| `(?:tp )?{word}\b", row)]
+    answers = [row.split("|")[2].strip(" `") for row in rows]
+    if word in TREE or not any(answer.startswith("afield ") for answer in answers):
+        return  # the same word here, or a key of a file
+    meant = [f"afield {words}" for words in re.split(" or |, ", OTHER_WORDS[word])]
+    assert any(answer.startswith(tuple(meant)) for answer in answers), (answers, meant)
 
 
 @pytest.mark.parametrize("line", COMMANDS)

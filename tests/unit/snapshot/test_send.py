@@ -13,7 +13,7 @@ import pytest
 from afield.errors import AfieldError, from_dict
 from afield.runner import tree
 from afield.runner.area import Area
-from afield.runner.verbs import trouble
+from afield.runner.refusal import trouble
 from afield.snapshot import send as send_module
 from afield.snapshot.send import delta, holding, send
 from afield.snapshot.take import Snapshot, take

@@ -10,9 +10,10 @@ from afield.errors import UsageError
 
 @click.command(name="config", short_help="show settings")
 @click.option("--origin/--no-origin", default=True, help="Whether to show where each comes from.")
+@click.option("--file", default="", metavar="FILE", help="Settings from this file, not from afield.toml.")
 @context.json_option
 @click.argument("words", nargs=-1, metavar="[show] [KEY]...")
-def command(words: tuple[str, ...], origin: bool, as_json: str | None) -> None:
+def command(words: tuple[str, ...], origin: bool, file: str, as_json: str | None) -> None:
     """Show every setting, or these, with its value and where it comes from. See `afield help settings`.
 
     \b
@@ -21,7 +22,7 @@ def command(words: tuple[str, ...], origin: bool, as_json: str | None) -> None:
     """
     from afield.sdk.submit import settings
 
-    rows = _chosen(settings(), words[1:] if words[:1] == ("show",) else words)
+    rows = _chosen(settings(file), words[1:] if words[:1] == ("show",) else words)
     if as_json:
         told = [dict(zip(("key", "value", "origin"), row, strict=True)) for row in rows]
         show.as_json({"schema": 1, "settings": told}, context.fields(as_json))

@@ -32,7 +32,7 @@ class _JobFirst(click.Command):
 @click.option("-n", "--node", multiple=True, help="On this node; may be given again, or several as a,b.")
 @click.option("-w", "--worker", "workers", default="", metavar="N,…|all", help="On these workers of a job.")
 @click.option("--all", "all_", is_flag=True, help="On every node, or on every worker of the job.")
-@click.option("-e", "--env", multiple=True, metavar="K=V", help="A variable for the command.")
+@click.option("-e", "--env", multiple=True, metavar="K[=V]", help="A variable for the command; K alone passes yours.")
 @click.argument("argv", nargs=-1, required=True, metavar="[JOB] [--] CMD...", type=click.UNPROCESSED)
 def command(node: tuple[str, ...], workers: str, all_: bool, argv: tuple[str, ...], **more: Any) -> int:
     """Run a command now, on nodes or beside a job. One of them: its exit code. Several: each that failed, and 1.
@@ -44,22 +44,24 @@ def command(node: tuple[str, ...], workers: str, all_: bool, argv: tuple[str, ..
       afield exec -w 3 -- sh -c 'echo $RANK' on worker 3 of the job that runs
 
     Beside a job it has the variables and the folder of the worker's first process; it is no part of the job.
+    On nodes it has the variables (`env`) of the project here.
     """
     target, words = (more["job"], list(argv)) if more["job"] is not None else _split(argv)
-    variables = dict(pair.partition("=")[::2] for pair in more["env"])
+    from afield.sdk.variables import given, here
+
     nodes = [name.removeprefix("node:") for text in node for name in text.split(",") if name]
     client = context.client()
     if target is None and not workers:
         if bool(nodes) == all_:
             hints = ["afield exec -n box1 -- uptime", "afield exec --all -- uptime", "afield exec 12 -- nvidia-smi"]
             raise UsageError("say where", why="nodes, all of them, or a job", hints=hints)
-        return _print(client.execute(nodes or None, words, variables), _Names(several=all_ or len(nodes) > 1))
+        return _print(client.execute(nodes or None, words, here(more["env"])), _Names(several=all_ or len(nodes) > 1))
     if nodes:
         raise UsageError("a job has workers, not nodes", hints=["-w 0", "-w all"])
     number = context.only_job(client) if target is None else context.number(client, target)
     chosen = context.workers("all" if all_ else workers)
     several = len(chosen) > 1 if chosen is not None else len(client.job(number)["nodes"]) > 1
-    return _print(client.execute_in(number, words, variables, chosen), _Names(several=several, job=True))
+    return _print(client.execute_in(number, words, given(more["env"]), chosen), _Names(several=several, job=True))
 
 
 def _split(argv: tuple[str, ...]) -> tuple[int | str | None, list[str]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import click
@@ -55,9 +56,21 @@ def command(urls: tuple[str, ...], place: str, sha256: str, where: Where, as_jso
 def _check(urls: tuple[str, ...], sha256: str) -> None:
     if sha256 and len(urls) > 1:
         raise UsageError("--sha256 is for one file", hints=["fetch them one by one"])
+    if sha256 and not re.fullmatch("[0-9a-fA-F]{64}", sha256):
+        raise UsageError(f"--sha256 {sha256!r} is no SHA-256", why="it has 64 hexadecimal digits")
     for url in urls:
-        if not url.startswith(("http://", "https://")):
+        if not _is_address(url):
             raise UsageError(f"{url!r} is not an address to download from", hints=["https://…"])
+
+
+def _is_address(url: str) -> bool:
+    from urllib.parse import urlsplit  # loads what only this verb needs
+
+    try:
+        parts = urlsplit(url)
+        return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        return False
 
 
 def _fetch(client: Any, at: View, wanted: tuple[str, str], progress: Progress) -> View:

@@ -58,9 +58,12 @@ def _screen(found: Survey) -> None:
     where = f", here {found.folder}/" if found.folder else ""
     print(show.paint(show.safe(found.root.name), show.BOLD, sys.stdout) + show.safe(f" · {found.root}{where}"))
     code = f"{show.files(len(found.look.names))}, {show.size(sum(found.look.names.values()))}"
-    _row("code", code + (f", on commit {found.look.commit[:7]}" if found.look.commit else ", no git checkout"))
-    for head, program in _headed("run", found.programs[:MOST_PROGRAMS]):
-        _row(head, f"{program.command:<24} {program.why}")
+    without = "no commit yet" if found.checkout else "no git checkout"
+    _row("code", f"{code}, {f'on commit {found.look.commit[:7]}' if found.look.commit else without}")
+    shown = found.programs[:MOST_PROGRAMS]
+    room = max((len(program.command) for program in shown), default=0)
+    for head, program in _headed("run", shown):
+        _row(head, f"{program.command:<{room}}  {program.why}")
     if len(found.programs) > MOST_PROGRAMS:
         _row("", f"and {len(found.programs) - MOST_PROGRAMS} more")
     if not found.programs:

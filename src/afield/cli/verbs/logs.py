@@ -15,7 +15,7 @@ from afield.cli.streams import Choice, stream_options
 
 @click.command(name="logs", short_help="show a job's output")
 @click.option("-f", "--follow", "stay", is_flag=True, help="Go on until the job ends, and hand its exit code through.")
-@click.option("--rank", type=int, help="Only this process.")
+@click.option("--rank", type=click.IntRange(min=0), help="Only this process.")
 @stream_options
 @click.option("--raw", is_flag=True, help="Bytes as they are, on a terminal too.")
 @context.json_option

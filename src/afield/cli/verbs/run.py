@@ -29,7 +29,7 @@ Options end at the first word of CMD. A .py file runs under the environment's Py
 
 
 JOB_OPTIONS = (
-    click.option("-n", "--node", multiple=True, help="Where: a node, or several to choose from."),
+    click.option("-n", "--node", multiple=True, help="Where: a node, or several as a,b to choose from."),
     click.option("-g", "--gpus", type=int, help="How many devices for the one process."),
     click.option("--need", help="What the process needs at least, as 'gpu_mem=1.5G,disk=3G'; takes the tightest node."),
     click.option("--request", help="Process groups and what each process needs, as '2:[4:a100,mem=40G]'."),
@@ -39,6 +39,7 @@ JOB_OPTIONS = (
     click.option("--policy", help="After a fault: pass, resume, rerun, reapply, pre."),
     click.option("--environment", help="auto, none (use what the node has), plain, imports, or a file."),
     click.option("--python", help="Python version, such as 3.12."),
+    click.option("--file", metavar="FILE", help="Settings from this file, not from afield.toml."),
     click.option("--dirs", "--dir", multiple=True, help="Another folder whose code comes too: FOLDER or NAME=FOLDER."),
     click.option("--setup", help="A shell command run once per node."),
     click.option("--preflight", help="A shell command run before every attempt; its failure ends it."),
@@ -73,6 +74,7 @@ def job_options(function: Callable[..., Any]) -> Callable[..., Any]:
 @stream_options
 @click.option("--no-sync", is_flag=True, help="Do not look at the code: that of this project's newest job.")
 @click.option("--no-preflight", is_flag=True, help="Leave the preflight out this time.")
+@click.option("--setup-again", is_flag=True, help="Run the setup although the node has done it.")
 @click.option("--big", is_flag=True, help="Send a project of more than 1 GB without asking.")
 @click.option("-d", "--detach", is_flag=True, help="Give the prompt back; follow with `afield logs -f`.")
 @click.option("--dry-run", is_flag=True, help="Check everything and show the plan; submit nothing.")

@@ -44,10 +44,9 @@ def command(words: tuple[str, ...], watch: bool, where: Where) -> int:
     from afield.sdk.places import is_place, parse
 
     if len(words) > 2 or not is_place(words[-1]):
-        raise UsageError("say where it goes", hints=["afield sync . box1:proj", "afield help places"])
-    folder = Path(words[0] if len(words) == 2 else ".").resolve()
-    if not folder.is_dir():
-        raise UsageError(f"there is no folder {words[0]} here")
+        command = [f"to run a command: afield run -- {words[-1]}"] if " " in words[-1] else []
+        raise UsageError("say where it goes", hints=["afield sync . box1:proj", *command, "afield help places"])
+    folder = _folder(words[0] if len(words) == 2 else ".")
     wanted = parse(words[-1])
     if not wanted.path.strip("/."):
         raise UsageError(f"{words[-1]} is a whole area", hints=[f"{words[-1].rstrip('/')}{folder.name}"])
@@ -61,6 +60,17 @@ def command(words: tuple[str, ...], watch: bool, where: Where) -> int:
     if watch and not status:
         watching.follow(folder, seen)
     return status
+
+
+def _folder(word: str) -> Path:
+    folder = Path(word).resolve()
+    if not folder.is_dir():
+        raise UsageError(f"there is no folder {word} here")
+    if folder in (Path("/"), Path.home().resolve()):
+        raise UsageError(
+            f"{folder} is not mirrored", why="it would take everything below it", hints=["cd to a project"]
+        )
+    return folder
 
 
 class _Watch:
