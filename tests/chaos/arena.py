@@ -122,8 +122,9 @@ class Arena:
             handle = self.dice.choice(list(self._controllers.values()))
             if select.select([handle], [], [], 0)[0]:
                 return False
+            since = time.time()
             signal.pidfd_send_signal(handle, how)
-        self._note("controller", "", how)
+        self._note(since, "controller", "", how)
         return True
 
     def _kill_runner(self, role: str, how: signal.Signals) -> bool:
@@ -132,14 +133,16 @@ class Arena:
             return False
         victim = self.dice.choice(victims)
         attempt = victim.attempt() if role == "shepherd" else ""
+        since = time.time()
         if not victim.send(how):
             return False
-        self._note(role, attempt, how)
+        self._note(since, role, attempt, how)
         return True
 
-    def _note(self, role: str, attempt: str, how: signal.Signals) -> None:
+    def _note(self, since: float, role: str, attempt: str, how: signal.Signals) -> None:
+        """Who is starved of time between the two acts may note a kill after all that came of it."""
         if how is signal.SIGKILL:
-            self.kills.append(Kill(time.time(), role, attempt))
+            self.kills.append(Kill(since, time.time(), role, attempt))
 
     # driving
 

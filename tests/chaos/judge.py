@@ -40,8 +40,9 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Kill:
-    """A process of ours that was killed, at UTC seconds; the attempt of a shepherd where that could be seen."""
+    """A process of ours that was killed between two UTC seconds; the attempt of a shepherd where that could be seen."""
 
+    since: float
     at: float
     role: str
     attempt: str = ""
@@ -189,13 +190,18 @@ def attempts(told: Told, mine: Sequence[Line], kills: Sequence[Kill]) -> Iterato
             yield f"attempt {attempt.number} {attempt.outcome} without a body"
         if attempt.outcome in ("never_started", "setup_failed") and attempt.number in begun:
             yield f"attempt {attempt.number} is {attempt.outcome} and its body ran: {attempt.detail}"
-        if attempt.outcome == "lost" and not honest(f"{told.number}.{attempt.number}", attempt, kills):
-            yield f"attempt {attempt.number} is lost although both watchers were not killed: {attempt.detail}"
+        name = f"{told.number}.{attempt.number}"
+        if attempt.outcome == "lost" and not honest(name, attempt, kills):
+            near = [
+                k for k in kills if k.attempt == name or (k.role == "keeper" and attempt.begin <= k.at <= attempt.end)
+            ]
+            story = f"{attempt.detail}; from {attempt.begin} to {attempt.end}; {near}; {_story(mine)}"
+            yield f"attempt {attempt.number} is lost although both watchers were not killed: {story}"
 
 
 def honest(name: str, attempt: Attempt, kills: Sequence[Kill]) -> bool:
     """Whether both watchers of a lost attempt were killed while it lived: its own shepherd, and a keeper."""
-    at = [k for k in kills if attempt.begin - SLACK_S <= k.at <= attempt.end + SLACK_S]
+    at = [k for k in kills if attempt.begin - SLACK_S <= k.at and k.since <= attempt.end + SLACK_S]
     shepherd = any(k.role == "shepherd" and k.attempt in ("", name) for k in at)
     return shepherd and any(k.role == "keeper" for k in at)
 

@@ -70,6 +70,7 @@ class Siege:
         self.missed: list[str] = []
         self._folder = folder
         self._edits = 0
+        self._armed = 0.0
 
     def run(self, plan: Iterable[Sequence[str]]) -> list[str]:
         """Kill at each group of labels in turn; what the judge says in the end."""
@@ -80,7 +81,7 @@ class Siege:
 
     def strike(self, group: Sequence[str]) -> None:
         """Arm these labels and work until all have killed somebody, or patience is over."""
-        left = set(group)
+        left, self._armed = set(group), time.time()
         for label in left:
             (self._folder / label).touch()
         deadline = time.monotonic() + PATIENCE_S
@@ -98,7 +99,7 @@ class Siege:
             return False
         self.fallen[label] += 1
         role = label.partition(".")[0]
-        self.arena.kills.append(Kill(time.time(), "link" if role == "tree" else role, label=label))
+        self.arena.kills.append(Kill(self._armed, time.time(), "link" if role == "tree" else role, label=label))
         return True
 
     def _provoke(self, label: str) -> None:
