@@ -20,6 +20,7 @@ from typing import Any
 from afield.cli.show import moment
 from afield.errors import AfieldError
 from afield.folders import Folders
+from afield.runner import folder
 from afield.sdk.client import submit_key
 from afield.sdk.http import Connection, Gone
 from afield.testing.sandbox import Sandbox
@@ -108,6 +109,13 @@ class Arena:
     def controllers(self) -> list[int]:
         """Those that lived a moment ago."""
         return list(self._controllers)
+
+    def story(self) -> str:
+        """The sandbox's, and what of ours broke by itself."""
+        troubles = self.sandbox.home.glob(f".afield/s/*/runs/*/{folder.TROUBLE}")
+        return "\n".join(
+            [*(f"{path.parent.name} broke: {path.read_text()}" for path in troubles), self.sandbox.story()]
+        )
 
     # killing
 

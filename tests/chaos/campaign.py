@@ -106,7 +106,7 @@ class Campaign:
         with ThreadPoolExecutor(len(arenas)) as pool:
             verdicts = list(pool.map(Arena.drain, arenas))
         for arena, wrong in zip(arenas, verdicts, strict=True):
-            story = [arena.sandbox.story()] if wrong else []
+            story = [arena.story()] if wrong else []
             self.totals.violations += [*wrong, *story]
             history = arena.history()
             self.totals.jobs += len(history.told)

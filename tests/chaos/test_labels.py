@@ -43,7 +43,7 @@ def _fight(what: str, sieges: list[Siege], plan: list[Sequence[str]]) -> None:
         wrong = list(pool.map(lambda pair: pair[1].run(plan[pair[0] :: SIEGES]), enumerate(sieges)))
     fallen = sum((siege.fallen for siege in sieges), start=sieges[0].fallen.__class__())
     report(what, fallen.total(), sum(map(len, wrong)), labels=len(fallen), least=fallen.most_common()[-1][1])
-    stories = [siege.arena.sandbox.story() for siege, found in zip(sieges, wrong, strict=True) if found]
+    stories = [siege.arena.story() for siege, found in zip(sieges, wrong, strict=True) if found]
     assert not any(wrong), "\n".join([f"seed {SEED}", *itertools.chain(*wrong), *stories])
     assert not [label for siege in sieges for label in siege.missed], f"seed {SEED}: nobody came to these labels"
 

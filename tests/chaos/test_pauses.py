@@ -52,7 +52,7 @@ def test_a_runner_that_slept_does_no_harm(arena: Arena, role: str) -> None:
         arena.drive(LIVE)
         time.sleep(0.05)
     _wake(arena)
-    assert not (wrong := arena.drain()), "\n".join([*wrong, arena.sandbox.story()])
+    assert not (wrong := arena.drain()), "\n".join([*wrong, arena.story()])
 
 
 @pytest.mark.timeout(900)
@@ -68,7 +68,7 @@ def test_a_controller_that_slept_does_no_harm(arena: Arena) -> None:
 
     wait_until(refused, within_s=PAUSE_S + 60, show=arena.sandbox.story)
     os.kill(asleep, signal.SIGCONT)
-    assert not (wrong := arena.drain()), "\n".join([*wrong, arena.sandbox.story()])
+    assert not (wrong := arena.drain()), "\n".join([*wrong, arena.story()])
     assert arena.controllers == [asleep]
 
 
