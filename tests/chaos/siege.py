@@ -37,6 +37,7 @@ ELSEWHERE = {
     "data.file": "a push; tests/e2e/test_data_kills.py",
     "data.link": "a push; tests/e2e/test_data_kills.py",
     "environment.marker": "an environment to build",
+    "environment.way": "an environment to build on a node without internet",
     "keep.take": "a job that continues another; tests/e2e/test_data_kills.py",
     "keeper.seal": "a shepherd killed between two programs; tests/e2e/test_runner_kill.py",
     "link.go": "an attempt on two nodes",

@@ -232,7 +232,7 @@ def test_a_job_that_waits_is_waited_for(sandbox: Sandbox) -> None:
         for _ in range(2)
     )
     with held(sandbox, second, "0:9") as forward:
-        assert forward.until("waiting")["why"] == f"job {second} is queued"
+        assert forward.until("waiting")["why"] == f"job {second} is queued: waits for 1 toy, held by job {first}"
         sandbox.afield("stop", first)
         assert forward.until("open")["node"] == "local"
     sandbox.afield("stop", second)

@@ -145,6 +145,7 @@ BUGS = (
             Edit(
                 "runner/watch.py",
                 """        yield from self.clear()
+        self.cleared = True
         yield from self._last_holder()
         if self.broken:""",
                 """        if self.broken:

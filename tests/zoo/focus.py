@@ -137,7 +137,7 @@ FOCUSES = {
         most=120,
     ),
     "early stops": Focus(
-        {"late": 0.6, "twice": 0.5, "latency": 0.1, "timed": {"pause": 30, "cut": 8}, "kills": {"controller": 8}},
+        {"late": 0.6, "twice": 0.5, "latency": 0.1, "timed": {"pause": 60, "cut": 8}, "kills": {"controller": 8}},
         _early_stops,
         most=200,
     ),
@@ -175,8 +175,8 @@ FOCUSES = {
     "silence": Focus({"timed": {"unreachable": 8}}, _each(_early, lambda body, _: replace(body, lasts=30.0)), most=120),
     "reboots": Focus({"timed": {"reboot": 6}}, _each(lambda plan: replace(plan, policy=Policy.RERUN), _body), most=40),
     "output": Focus(
-        {"pieces": 0.9, "latency": 0.1, "timed": {"cut": 60, "unreachable": 4}},
+        {"pieces": 0.9, "latency": 0.3, "timed": {"cut": 60, "unreachable": 4, "clean": 80}},
         _each(_same, lambda body, _: replace(body, lasts=0.5, chunks=12)),
-        most=120,
+        most=200,
     ),
 }

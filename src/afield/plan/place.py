@@ -11,7 +11,7 @@ from afield.model.node import Device
 from afield.model.request import ANY_MODEL, ProcessGroup, format_group
 from afield.model.world import World
 from afield.plan.fit import Groups, Spread, fit, shape
-from afield.plan.free import Offer, Room, node_devices
+from afield.plan.free import Offer, Room, allowed, node_devices
 from afield.plan.possible import impossible
 from afield.plan.retry import preferred
 
@@ -44,7 +44,12 @@ def place(job: Job, world: World, room: Room | None = None) -> tuple[Placement, 
         better = [o for o in offers if (o.slot.name in first if first else o.slot.name not in last)]
         found = fit(groups, better).found
     found = fit(groups, offers).found if found is None else found
-    return Misfit(groups) if found is None else _grants(groups, found)
+    return Misfit(groups) if found is None else _grants(groups, sorted(found, key=lambda part: _named(job, part[0])))
+
+
+def _named(job: Job, offer: Offer) -> int:
+    """Where a node stands among those that the job names: its processes are numbered in that order."""
+    return next((i for i, word in enumerate(job.nodes) if allowed((word,), offer.slot.node)), 0)
 
 
 def _grants(groups: Groups, found: Spread) -> tuple[Placement, ...]:

@@ -16,6 +16,7 @@ from urllib.parse import unquote, urlsplit
 
 from .environment import WAY, own_index, reached
 from .folder import ASKS
+from .points import around
 
 GIVEN = "way.json"
 MOST = 5
@@ -124,7 +125,8 @@ def keep(path, value):
     remove(part)
     with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
         json.dump(value, file)
-    os.replace(part, path)
+    with around("environment.way"):
+        os.replace(part, path)
 
 
 def remove(path):
