@@ -42,6 +42,8 @@ class _Held:
     waiting: str = ""
     attempt: int | None = None
     opened: bool = False
+    again: bool = False
+    """Whether a connection that was there broke in our hands once; the next one is asked before anybody is told."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,9 +123,11 @@ class Forwards:
                     async for frame in frames:
                         yield frame
             except Unreachable as error:
-                if not held.opened:
+                if held.opened:
+                    yield {"on": "cut", "node": name, "why": error.why or error.what}, b""
+                elif held.again:
                     raise
-                yield {"on": "cut", "node": name, "why": error.why or error.what}, b""
+                held.again = True
                 await asyncio.sleep(AGAIN_S)
             finally:
                 await self._end(session, held)
