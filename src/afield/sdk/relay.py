@@ -112,7 +112,7 @@ class Relay:
         try:
             there = asyncio.ensure_future(_pass(reader, far_writer))
             back = asyncio.ensure_future(_pass(far_reader, writer))
-            back.add_done_callback(lambda done: self._look(done, early=not there.done()))
+            back.add_done_callback(lambda done: self._look(done, there))
             await asyncio.gather(there, back)
         except (OSError, asyncio.CancelledError):
             pass
@@ -121,8 +121,11 @@ class Relay:
             for end in (writer, far_writer):
                 end.transport.abort()
 
-    def _look(self, back: asyncio.Future[int], *, early: bool) -> None:
-        if early and self._refused and not back.cancelled() and (back.exception() or not back.result()):
+    def _look(self, back: asyncio.Future[int], there: asyncio.Future[int]) -> None:
+        if self._refused is None or back.cancelled() or there.cancelled():
+            return
+        early = not there.done() or isinstance(there.exception(), _Unheard)
+        if early and (back.exception() or not back.result()):
             self._refused()
 
     async def _reach(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
@@ -131,13 +134,20 @@ class Relay:
         return await asyncio.open_connection("localhost", int(self._at))
 
 
+class _Unheard(ConnectionError):
+    """The side that bytes went to is gone."""
+
+
 async def _pass(source: asyncio.StreamReader, target: asyncio.StreamWriter) -> int:
     """All bytes one way, then the end of them: the other direction may go on. How many there were."""
     count = 0
     while data := await source.read(PIECE):
         count += len(data)
         target.write(data)
-        await target.drain()
+        try:
+            await target.drain()
+        except OSError as error:
+            raise _Unheard from error
     if target.can_write_eof():
         target.write_eof()
     return count
