@@ -24,7 +24,7 @@ RATE = 20.0
 
 @dataclass(slots=True)
 class Totals:
-    """What a campaign did and found; `violations` are the judge's words."""
+    """What a campaign did and found; `violations` are the judge's words, `stories` tell of where they were."""
 
     seed: int
     kills: dict[str, int] = field(default_factory=dict)
@@ -36,6 +36,7 @@ class Totals:
     seconds: float = 0.0
     exits: dict[str, int] = field(default_factory=dict)
     violations: list[str] = field(default_factory=list)
+    stories: list[str] = field(default_factory=list)
 
 
 class Campaign:
@@ -106,8 +107,8 @@ class Campaign:
         with ThreadPoolExecutor(len(arenas)) as pool:
             verdicts = list(pool.map(Arena.drain, arenas))
         for arena, wrong in zip(arenas, verdicts, strict=True):
-            story = [arena.story()] if wrong else []
-            self.totals.violations += [*wrong, *story]
+            self.totals.violations += wrong
+            self.totals.stories += [arena.story()] if wrong else []
             history = arena.history()
             self.totals.jobs += len(history.told)
             self.totals.attempts += sum(len(t.attempts) for t in history.told)
