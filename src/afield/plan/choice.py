@@ -16,7 +16,7 @@ def chosen(job: Job, attempt: Attempt, world: World) -> str:
     "" where there was no choice, or where something else decided: a slice, the files of an earlier attempt.
     """
     node = world.nodes.get(attempt.nodes[0])
-    if len(attempt.nodes) != 1 or node is None or node.slice:
+    if len(world.nodes) < 2 or len(attempt.nodes) != 1 or node is None or node.slice:
         return ""
     groups = shape(job.request.groups)
     offers = Room.now(world, without=frozenset({job.number})).offers(job.nodes)
