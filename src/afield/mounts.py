@@ -12,8 +12,6 @@ _NETWORK = frozenset({
     "glusterfs", "gpfs", "lustre", "ncpfs", "nfs", "nfs4", "ocfs2", "orangefs", "panfs", "pvfs2", "smb3", "smbfs",
     "wekafs",
 })
-# fmt: on
-# fmt: off
 _NETWORK_FUSE = frozenset({
     "afpfs", "beegfs", "ceph", "curlftpfs", "davfs", "gcsfuse", "glusterfs", "goofys", "gvfsd-fuse", "juicefs",
     "kbfsfuse", "mfs", "moosefs", "rclone", "s3fs", "seaweedfs", "smbnetfs", "sshfs", "wekafs",
