@@ -112,10 +112,9 @@ class Arena:
 
     def story(self) -> str:
         """The sandbox's, and what of ours broke by itself."""
-        troubles = self.sandbox.home.glob(f".afield/s/*/runs/*/{folder.TROUBLE}")
-        return "\n".join(
-            [*(f"{path.parent.name} broke: {path.read_text()}" for path in troubles), self.sandbox.story()]
-        )
+        stores = self.sandbox.home / ".afield/s"
+        troubles = [*stores.glob(f"*/runs/*/{folder.TROUBLE}"), *stores.glob("*/keeper-*.trouble")]
+        return "\n".join([*(f"{path} broke: {path.read_text()}" for path in troubles), self.sandbox.story()])
 
     # killing
 
@@ -140,12 +139,12 @@ class Arena:
         if not victims:
             return False
         victim = self.dice.choice(victims)
-        attempt = victim.attempt() if role == "shepherd" else ""
+        attempt = victim.attempt()
         since = time.time()
-        if not victim.send(how):
-            return False
-        self._note(since, role, attempt, how)
-        return True
+        was = victim.send(how)
+        if was:
+            self._note(since, was, attempt if was == "shepherd" else "", how)
+        return bool(was)
 
     def _note(self, since: float, role: str, attempt: str, how: signal.Signals) -> None:
         """Who is starved of time between the two acts may note a kill after all that came of it."""

@@ -13,13 +13,14 @@ from threading import Lock
 FRESH_S = 0.05
 """A look is shared by all who ask within so many seconds."""
 
+ROLES = ("link", "clerk", "keeper", "shepherd")
 _MARK = b"AFIELD_SANDBOX="
 _RUN = re.compile(r"/runs/([0-9]+\.[0-9]+)/lock$")
 
 
 @dataclass(frozen=True, slots=True)
 class Living:
-    """One process of the runner: its role is link, clerk, keeper or shepherd."""
+    """One process of the runner: `role` is the one of ROLES that it had when it was looked at."""
 
     pid: int
     start: str
@@ -37,22 +38,26 @@ class Living:
             return ""
         return ""
 
-    def send(self, how: signal.Signals) -> bool:
-        """Send it a signal; whether it was still there."""
+    def send(self, how: signal.Signals) -> str:
+        """Send it a signal; the role that it had then, "" when it was not there any more.
+
+        A fork of a clerk that was seen a moment ago may be the keeper by now.
+        """
         try:
             handle = os.pidfd_open(self.pid)
         except OSError:
-            return False
+            return ""
         try:
             found = _stat(str(self.pid))
-            if found is None or found[2] != self.start or found[3] in "ZX":
-                return False
+            role = _role(found[0]) if found else ""
+            if found is None or found[2] != self.start or found[3] in "ZX" or not role:
+                return ""
             signal.pidfd_send_signal(handle, how)
         except OSError:
-            return False
+            return ""
         finally:
             os.close(handle)
-        return True
+        return role
 
 
 class Census:
@@ -75,8 +80,8 @@ class Census:
     def _look(self) -> Iterable[Living]:
         rows = {int(name): row for name in os.listdir("/proc") if name.isdigit() and (row := _stat(name))}
         for pid, (name, parent, start, state) in rows.items():
-            role = name.removeprefix("afield-")
-            if not name.startswith("afield-") or state in "ZX" or role not in ("link", "clerk", "keeper", "shepherd"):
+            role = _role(name)
+            if not role or state in "ZX":
                 continue
             if role == "shepherd" and rows.get(parent, ("",))[0] == name:
                 continue  # a program on its way to its gate
@@ -95,6 +100,11 @@ class Census:
             known = next((os.fsdecode(word[len(_MARK) :]) for word in words if word.startswith(_MARK)), "")
             self._known[pid, start] = known
         return known
+
+
+def _role(name: str) -> str:
+    role = name.removeprefix("afield-")
+    return role if role != name and role in ROLES else ""
 
 
 def _stat(pid: str) -> tuple[str, int, str, str] | None:

@@ -131,7 +131,7 @@ def _one(sandbox: Sandbox, client: Client, disk: Disk, totals: dict[str, Any], s
 
 def _kill_links(sandbox: Sandbox) -> int:
     """Kills each link of a sandbox once, as a new one comes at once; how many there were."""
-    return sum(p.send(signal.SIGKILL) for p in Census().living(sandbox.id) if p.role == "link")
+    return sum(bool(p.send(signal.SIGKILL)) for p in Census().living(sandbox.id) if p.role == "link")
 
 
 def _until_stuck(client: Client, number: int, ledger: Path) -> None:

@@ -6,6 +6,7 @@ import os
 import signal
 from collections.abc import Iterator
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 import pytest
@@ -223,6 +224,46 @@ def test_an_orphan_is_watched_and_can_be_stopped(node: Node) -> None:
     node.until("2.1", verdict.NEEDS_SEAL)
     facts = real.perform(folder.seal(node.paths, "2.1", "gone", "controller"))
     assert (verdict.verdict(facts), verdict.reason(facts)) == (verdict.DEAD, "both watchers were killed")
+
+
+def test_a_late_seal_takes_no_program_from_its_keeper(node: Node) -> None:
+    node.launch("1.1", f"echo up; until [ -e {node.home}/enough ]; do sleep 0.05; done; exit 7")
+    _up(node, "1.1")
+    program = node.facts("1.1")["processes"]["0"]["started"]["pid"]
+    keeper, shepherd = node.ask("ping")["pid"], node.shepherd("1.1")
+    os.kill(keeper, signal.SIGSTOP)
+    try:
+        os.kill(shepherd, signal.SIGKILL)
+        wait_until(lambda: not alive(shepherd))
+        late = [real.perform(folder.seal(node.paths, "1.1", "it was not there", "controller"))]
+        (node.home / "enough").touch()
+        wait_until(lambda: not alive(program))
+        late += [real.perform(folder.seal(node.paths, "1.1", "it was not there", "controller"))]
+    finally:
+        os.kill(keeper, signal.SIGCONT)
+    assert [(verdict.verdict(facts), facts["sealed"]) for facts in late] == [(verdict.ORPHAN, None)] * 2
+    assert verdict.exits(node.until("1.1", verdict.ENDED))[0]["code"] == 7
+
+
+def test_a_seal_between_two_watchers_leaves_nothing_behind(node: Node) -> None:
+    silent = "import os; os.setsid(); os.closerange(0, 1024); os.execve('/bin/sleep', ['sleep', '300'], {})"
+    _armed(node, "shepherd.kill")
+    node.launch("1.1", f"python3 -c {quote(silent)} & echo $!; until [ -e {node.home}/enough ]; do sleep 0.05; done")
+    wait_until(lambda: node.text("1.1", "p0/out").endswith("\n"))
+    daemon, shepherd = int(node.text("1.1", "p0/out")), node.shepherd("1.1")
+    wait_until(lambda: not os.listdir(f"/proc/{daemon}/fd"))
+    keeper = node.ask("ping")["pid"]
+    os.kill(keeper, signal.SIGSTOP)
+    try:
+        (node.home / "enough").touch()
+        wait_until(lambda: not alive(shepherd))
+        facts = real.perform(folder.seal(node.paths, "1.1", "nobody is seen", "controller"))
+        assert (verdict.verdict(facts), alive(daemon)) == (verdict.ENDED, True)
+    finally:
+        os.kill(keeper, signal.SIGCONT)
+    wait_until(lambda: not alive(daemon))
+    assert wait_until(lambda: node.facts("1.1")["final"])["writer"] == "keeper"
+    assert node.facts("1.1")["sealed"] == {"reason": "nobody is seen", "by": "controller"}
 
 
 def test_a_reboot_is_told_from_a_kill(node: Node) -> None:

@@ -15,7 +15,7 @@ USR1, TERM, KILL, CONT = 10, 15, 9, 18
 
 
 class Kernel:
-    """One node's processes and locks. `pids` is how many numbers there are: few of them come round soon."""
+    """One node's processes and locks. Of `pids` numbers, few come round soon; where all are taken there are more."""
 
     def __init__(self, name: str, scheduler: Scheduler, dice: random.Random, pids: int) -> None:
         self.name = name
@@ -48,8 +48,10 @@ class Kernel:
     def fork(self, parent: Process, role: str) -> Process:
         """A new process."""
         start = int(self.mono() * 100)
+        taken = len(self.table) - 1
+        numbers = self.pids if taken < self.pids else 2 * taken
         while True:
-            pid = FIRST_PID + self.dice.randrange(self.pids)
+            pid = FIRST_PID + self.dice.randrange(numbers)
             if pid not in self.table and (pid, start) not in self._used:
                 break
             start += 1

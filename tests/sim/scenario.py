@@ -25,6 +25,7 @@ TIMED = (
     "pause",
     "clean",
     "upgrade",
+    "slow keeper",
 )
 
 

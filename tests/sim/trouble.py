@@ -95,6 +95,7 @@ class Trouble:
             "store full": self._store_full,
             "clock": self._clock,
             "pause": self._pause,
+            "slow keeper": self._slow_keeper,
             "clean": self._clean,
             "upgrade": self._upgrade,
         }
@@ -172,6 +173,17 @@ class Trouble:
             process = world.dice.choice(found)
             self._said("pause", f"of {process.role} {process.attempt} on {machine.name} for {seconds:.1f} s")
             world.pause(process, seconds)
+
+    def _slow_keeper(self) -> None:
+        """A shepherd is killed while its keeper does not run: all others come before it to what is left."""
+        world, machine = self._world, self._machine()
+        keepers, shepherds = self._of(machine, ("keeper",)), self._of(machine, ("shepherd",))
+        if keepers and shepherds:
+            seconds = world.late()
+            self._said("slow keeper", f"on {machine.name} for {seconds:.1f} s")
+            for keeper in keepers:
+                world.pause(keeper, seconds)
+            world.kill(machine, world.dice.choice(shepherds), "behind its keeper's back")
 
     # ---- connections
 

@@ -210,9 +210,9 @@ BUGS = (
                 """    if lock is None:
         return (yield from facts(paths, attempt))
     try:
-        if (yield""",
+        found =""",
                 """    try:
-        if (yield""",
+        found =""",
             ),
             Edit(
                 "runner/folder.py",
@@ -230,6 +230,20 @@ def write_seal""",
             ),
         ),
         "early stops",
+    ),
+    Bug(
+        "a late seal over a living program",
+        "an end with a reason",
+        "who has the lock seals, whatever began since the seal was ordered: the keeper leaves that to end unseen",
+        (
+            Edit("runner/folder.py", "if verdict(found) != NEEDS_SEAL:", 'if found["sealed"] is not None:'),
+            Edit(
+                "runner/keeper.py",
+                'closed = (sealed or {}).get("by") == "shepherd" or',
+                "closed = sealed is not None or",
+            ),
+        ),
+        "tests/e2e/test_runner_kill.py::test_a_late_seal_takes_no_program_from_its_keeper",
     ),
     Bug(
         "time limit restarted at adoption",

@@ -54,8 +54,9 @@ class Case:
                 yield Sleep(RETRY_S)
 
     def seal(self, reason):
-        """Writes that no program will ever start here; we hold the lock. Raises OSError."""
-        yield from folder.write_seal(self.run, reason, self.who, self.who)
+        """Writes that no program will ever start here, unless that stands there; we hold the lock. Raises OSError."""
+        if (yield from folder.sealed(self.run)) is None:
+            yield from folder.write_seal(self.run, reason, self.who, self.who)
 
     def final(self, **fields):
         """Writes final.json, the last word on this node."""

@@ -9,6 +9,7 @@ import json
 
 from . import real
 from .effects import Append, Drop, Identity, List, Lock, Mkdir, Now, Peek, Processes, Read, Size, Unlink, Write
+from .verdict import NEEDS_SEAL, verdict
 
 SPEC = "spec.json"
 LOCK = "lock"
@@ -333,7 +334,8 @@ def _nonce(paths, attempt):
 def seal(paths, attempt, reason, by):
     """Takes the attempt's lock and seals the folder: no program will ever start in it. The facts after it.
 
-    While somebody holds the lock nothing is written; the facts then say "held".
+    Nothing is written while somebody holds the lock (the facts say "held"), nor while a program lives (an orphan): who
+    ordered the seal may have looked before it began, and its keeper leaves what is sealed to end unseen.
     """
     split(attempt)
     run = paths.run(attempt)
@@ -342,8 +344,10 @@ def seal(paths, attempt, reason, by):
     if lock is None:
         return (yield from facts(paths, attempt))
     try:
-        if (yield from sealed(run)) is None:
-            yield from write_seal(run, reason, by, "link")
+        found = yield from facts(paths, attempt, lock="free")
+        if verdict(found) != NEEDS_SEAL:
+            return found
+        yield from write_seal(run, reason, by, "link")
         return (yield from facts(paths, attempt, lock="free"))
     finally:
         yield Drop(lock)

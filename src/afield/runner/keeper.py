@@ -186,12 +186,15 @@ class Keeper:
     # ---- adopting ----------------------------------------------------------------------------------------------------
 
     def _shepherd_left(self, pid):
-        """A shepherd ended. Unless its attempt is at its end too, it is ours from now on."""
+        """A shepherd ended. Unless its attempt is at its end too, it is ours from now on.
+
+        A seal that is not the shepherd's own tells only that no program was seen: what else it left is to be ended.
+        """
         attempt, _ = self.flock.pop(pid)
         yield from self._on_told(pid, "")
         run = self.paths.run(attempt)
         sealed = yield from folder.sealed(run)
-        closed = sealed is not None or (yield Size(run + "/" + folder.FINAL)) is not None
+        closed = (sealed or {}).get("by") == "shepherd" or (yield Size(run + "/" + folder.FINAL)) is not None
         if not closed and pid not in self.guests:
             self._adopt(attempt)
             yield from self._claim(attempt)
