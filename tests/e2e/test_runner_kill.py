@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import signal
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from shlex import quote
@@ -11,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from afield.runner import folder, real, verdict
+from afield.runner import adopt, folder, real, verdict
 from afield.testing.waiting import wait_until
 from tests.e2e.runner_kit import LEDGER, Node, alive
 
@@ -242,6 +244,25 @@ def test_a_late_seal_takes_no_program_from_its_keeper(node: Node) -> None:
     finally:
         os.kill(keeper, signal.SIGCONT)
     assert [(verdict.verdict(facts), facts["sealed"]) for facts in late] == [(verdict.ORPHAN, None)] * 2
+    assert verdict.exits(node.until("1.1", verdict.ENDED))[0]["code"] == 7
+
+
+def test_a_keeper_waits_for_the_lock_of_what_it_inherits(node: Node) -> None:
+    node.launch("1.1", f"echo up; until [ -e {node.home}/enough ]; do sleep 0.05; done; exit 7")
+    _up(node, "1.1")
+    program, shepherd = node.facts("1.1")["processes"]["0"]["started"]["pid"], node.shepherd("1.1")
+    with open(node.paths.run("1.1") + "/" + folder.LOCK) as lock:
+        keeper = node.ask("ping")["pid"]
+        os.kill(keeper, signal.SIGSTOP)
+        try:
+            node.kill(shepherd)
+            wait_until(lambda: not alive(shepherd))
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        finally:
+            os.kill(keeper, signal.SIGCONT)
+        (node.home / "enough").touch()
+        wait_until(lambda: not alive(program))
+        time.sleep(2 * adopt.TRIES * adopt.PAUSE_S)
     assert verdict.exits(node.until("1.1", verdict.ENDED))[0]["code"] == 7
 
 

@@ -275,7 +275,7 @@ def write_seal""",
         (
             Edit(
                 "runner/keeper.py",
-                """            self._adopt(attempt)
+                """            self._adopt(attempt, heir=True)
             yield from self._claim(attempt)
 """,
                 """            yield from self._claim(attempt)

@@ -11,15 +11,20 @@ from .watch import Member, Watch
 
 TRIES = 100
 PAUSE_S = 0.05
+LATER_S = 1.0
 
 
 class Care:
-    """One adopted attempt in the keeper: its watch, once it is known what there is to watch."""
+    """One adopted attempt in the keeper: its watch, once it is known what there is to watch.
 
-    def __init__(self, paths, attempt, kin):
+    `heir`: its programs are children of this keeper, and nobody else can learn how they end.
+    """
+
+    def __init__(self, paths, attempt, kin, heir):
         self.paths = paths
         self.attempt = attempt
         self.kin = kin
+        self.heir = heir
         self.watch = None
         self.settled = False  # whether `programs` can be trusted
 
@@ -33,13 +38,16 @@ class Care:
         return self.watch is not None and self.watch.cleared
 
     def run(self):
-        """Takes the attempt's lock, follows it to its end and drops the lock; nothing when somebody else cares."""
-        lock = None
-        for _ in range(TRIES):
+        """Takes the attempt's lock, follows it to its end and drops the lock.
+
+        An heir waits for the lock as long as somebody else holds it; others leave the attempt to that one.
+        """
+        lock, tries = None, 0
+        while lock is None and (self.heir or tries < TRIES):
+            if tries:
+                yield Sleep(PAUSE_S if tries < TRIES else LATER_S)
             lock = yield Lock(self.paths.run(self.attempt) + "/" + folder.LOCK, 0.0, label="keeper.lock")
-            if lock is not None:
-                break
-            yield Sleep(PAUSE_S)
+            tries += 1
         if lock is None:
             return
         try:

@@ -196,18 +196,18 @@ class Keeper:
         sealed = yield from folder.sealed(run)
         closed = (sealed or {}).get("by") == "shepherd" or (yield Size(run + "/" + folder.FINAL)) is not None
         if not closed and pid not in self.guests:
-            self._adopt(attempt)
+            self._adopt(attempt, heir=True)
             yield from self._claim(attempt)
         self.guests.discard(pid)
         yield Reap(pid, label="keeper.reap")
 
-    def _adopt(self, attempt):
-        self.tasks[attempt] = Task(Care(self.paths, attempt, lambda table: self._kin(attempt, table)))
+    def _adopt(self, attempt, heir):
+        self.tasks[attempt] = Task(Care(self.paths, attempt, lambda table: self._kin(attempt, table), heir))
 
     def _adopt_orphan(self, attempt):
         if verdict.verdict((yield from folder.facts(self.paths, attempt))) != verdict.ORPHAN:
             return False
-        self._adopt(attempt)
+        self._adopt(attempt, heir=False)
         return True
 
     def _look_around(self):
@@ -311,7 +311,7 @@ class Keeper:
         except OSError:
             pass
         care = task.care
-        task.care = Care(care.paths, care.attempt, care.kin)
+        task.care = Care(care.paths, care.attempt, care.kin, care.heir)
         task.generator = task.care.run()
         _, mono, _ = yield Now()
         task.deaf, task.until = True, mono + 10.0
