@@ -4,7 +4,7 @@ import os
 import time
 
 from . import devices, environment
-from .real_files import networks
+from .mounts import network_filesystem
 
 PATIENCE_S = 20
 REACH_S = 2.0
@@ -21,7 +21,7 @@ def probe(paths, hosts=()):
     total = min(memory.get("MemTotal", 0), limit) if limit else memory.get("MemTotal", 0)
     disk = os.statvfs(paths.root)
     found, trouble = gpus(paths.store)
-    root_fs, run_fs = networks(paths.root, paths.runroot)
+    root_fs, run_fs = (network_filesystem(path) or "" for path in (paths.root, paths.runroot))
     known = {
         "cpu": cpus(),
         "memory_bytes": total,

@@ -6,12 +6,8 @@ import os
 import stat
 import time
 
-NETWORK = (
-    "nfs", "nfs4", "cifs", "smb3", "smbfs", "lustre", "gpfs", "beegfs", "ceph", "afs", "glusterfs", "orangefs", "pvfs2",
-    "panfs", "ocfs2", "gfs2", "9p", "ncpfs", "fuse.sshfs", "fuse.glusterfs", "fuse.ceph", "fuse.s3fs", "fuse.gcsfuse",
-    "acfs", "afpfs", "coda", "davfs", "fhgfs", "gfs", "wekafs", "fuse.beegfs", "fuse.davfs", "fuse.goofys",
-    "fuse.juicefs", "fuse.mfs", "fuse.rclone", "fuse.seaweedfs", "fuse.smbnetfs", "fuse.wekafs",
-)  # fmt: skip
+from .mounts import network_filesystem
+
 SMALL, LARGE = 1 << 14, 1 << 20
 FALLBACK = "/var/tmp/afield-%d"
 
@@ -197,7 +193,7 @@ def roots(home=None):
     Raises PermissionError when that local folder is somebody else's.
     """
     root = os.path.join(home or os.path.expanduser("~"), ".afield")
-    if kind_of(root, _mounts()) not in NETWORK:
+    if network_filesystem(root) is None:
         return root, root
     local = FALLBACK % os.getuid()
     try:
@@ -207,37 +203,3 @@ def roots(home=None):
         if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or stat.S_IMODE(found.st_mode) & 0o077:
             raise PermissionError(errno.EACCES, "not a private folder of this account", local)
     return root, local
-
-
-def networks(*paths):
-    """For each path the type of the network file system that it is on; "" for a local one."""
-    mounts = _mounts()
-    return [kind if kind in NETWORK else "" for kind in (kind_of(path, mounts) for path in paths)]
-
-
-def kind_of(path, mounts):
-    """The file system type under a path, from [(mount point, type)]; "" when none fits."""
-    real = os.path.realpath(path)
-    best, found = -1, ""
-    for point, kind in mounts:
-        inside = real == point or real.startswith(point.rstrip("/") + "/")
-        # The last of several mounts on one point is the one that is seen.
-        if inside and len(point) >= best:
-            best, found = len(point), kind
-    return found
-
-
-def _mounts():
-    try:
-        with open("/proc/self/mounts", "rb") as file:
-            lines = file.read().split(b"\n")
-    except OSError:
-        return []
-    rows = [line.split(b" ") for line in lines if line.count(b" ") >= 3]
-    return [(_plain(row[1]), os.fsdecode(row[2])) for row in rows]
-
-
-def _plain(point):
-    for code, sign in ((b"\\040", b" "), (b"\\011", b"\t"), (b"\\012", b"\n"), (b"\\134", b"\\")):
-        point = point.replace(code, sign)
-    return os.fsdecode(point)

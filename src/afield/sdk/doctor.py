@@ -21,7 +21,7 @@ from afield.config.secrets import Secrets
 from afield.environment.uv import binary
 from afield.errors import AfieldError
 from afield.model.amount import about_bytes
-from afield.mounts import network_filesystem
+from afield.runner.mounts import network_filesystem
 from afield.sdk.door import Door
 from afield.sdk.submit import describe
 from afield.snapshot.take import find_root

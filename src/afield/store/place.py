@@ -8,7 +8,7 @@ import stat
 from pathlib import Path
 
 from afield.errors import StoreRefused
-from afield.mounts import network_filesystem
+from afield.runner.mounts import network_filesystem
 
 _PRIVATE_BASE = Path("/var/tmp")  # noqa: S108 owner and mode of what lies in it are checked
 HINT = "set AFIELD_STATE_DIR to a folder on a disk of this machine"

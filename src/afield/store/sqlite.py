@@ -33,8 +33,8 @@ from afield.model.ids import JobNumber, NodeName
 from afield.model.job import Job
 from afield.model.node import Node
 from afield.model.world import World
-from afield.mounts import network_filesystem
 from afield.runner import points
+from afield.runner.mounts import network_filesystem
 from afield.store import codec, guard, place, port, tables
 from afield.store.cache import JobCache
 from afield.store.draft import Draft

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from afield.runner import effects, folder, real, real_files, verdict
+from afield.runner import effects, folder, real, verdict
 
 NONCE = "0123456789abcdef"
 
@@ -138,18 +138,3 @@ def test_a_signal_goes_to_an_identity_never_to_a_number(paths: folder.Paths) -> 
 def effects_of(effect: effects.Effect) -> Any:
     """Logic of one effect."""
     return (yield effect)
-
-
-@pytest.mark.parametrize(
-    ("path", "kind"),
-    [("/home/ann/.afield", "nfs4"), ("/home2/x", "ext4"), ("/home/bob/x", "btrfs"), ("/homestead", "ext4")],
-)
-def test_the_kind_of_file_system_under_a_path(path: str, kind: str) -> None:
-    mounts = [("/", "rootfs"), ("/", "ext4"), ("/home", "nfs4"), ("/home/bob", "autofs"), ("/home/bob", "btrfs")]
-    assert real_files.kind_of(path, mounts) == kind
-
-
-def test_what_lies_on_a_network_by_the_mounts_of_a_cluster(monkeypatch: pytest.MonkeyPatch) -> None:
-    mounts = [("/", "ext4"), ("/home", "autofs"), ("/home/ann", "nfs4"), ("/var/tmp", "xfs"), ("/lab", "fuse.beegfs")]
-    monkeypatch.setattr(real_files, "_mounts", lambda: mounts)
-    assert real_files.networks("/home/ann/.afield", "/var/tmp/afield-1", "/lab/x") == ["nfs4", "", "fuse.beegfs"]

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from afield import mounts
 from afield.errors import StoreRefused
-from afield.mounts import network_filesystem
+from afield.runner import mounts
+from afield.runner.mounts import network_filesystem
 from afield.store.place import place
 from afield.store.sqlite import SqliteStore
 
@@ -26,6 +26,9 @@ auto /net autofs rw 0 0
 filer:/a /net/a nfs rw 0 0
 mds:/ /lustre lustre rw 0 0
 share /vm virtiofs rw 0 0
+storage /lab fuse.beegfs rw 0 0
+auto /home/bob autofs rw 0 0
+/dev/vdd /home/bob btrfs rw 0 0
 /dev/vdc /twice ext4 rw 0 0
 filer:/t /twice nfs rw 0 0
 """
@@ -47,6 +50,8 @@ filer:/t /twice nfs rw 0 0
         ("/net/b", "autofs"),
         ("/lustre/scratch", "lustre"),
         ("/vm/state", None),
+        ("/lab/x", "fuse.beegfs"),
+        ("/home/bob/.afield", None),
         ("/twice/state", "nfs"),
     ],
 )
@@ -105,7 +110,7 @@ def test_nowhere_local_is_refused_with_a_hint(tmp_path: Path) -> None:
 
 
 def test_a_store_does_not_open_on_a_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(mounts, "_mounts", lambda: "filer:/ / nfs4 rw 0 0\n")
+    monkeypatch.setattr(mounts, "listed", lambda: "filer:/ / nfs4 rw 0 0\n")
     with pytest.raises(StoreRefused, match="network file system") as caught:
         SqliteStore.open(tmp_path / "state")
     assert "nfs4" in caught.value.why
