@@ -65,6 +65,7 @@ def job_view(job: Job, world: World, now: float, reason: Callable[[Job], str] | 
         "environment": str(job.task.environment.kind),
         "secrets": list(job.task.secrets),
         "packages": list(job.task.environment.packages),
+        "continues": job.task.continues or None,
         "attempts": [attempt_view(a) for a in job.attempts],
         "silent": _silent(job, world, now),
     }
@@ -116,6 +117,11 @@ def _silent(job: Job, world: World, now: float) -> dict[str, float]:
         if node is not None and node.silent_since is not None:
             silent[str(name)] = round(now - node.silent_since, 1)
     return silent
+
+
+def why_silent(node: Node) -> list[str]:
+    """Why a node does not answer and what may help, as lines; none while that is not known yet."""
+    return [node.detail, *[f"try: {hint}" for hint in node.hints[:1]]] if node.detail else []
 
 
 def _reason(job: Job, waits: Callable[[Job], str]) -> str:
