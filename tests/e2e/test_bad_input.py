@@ -89,6 +89,8 @@ def test_a_jobs_name_is_no_target_but_its_number_is_said(sandbox: Sandbox) -> No
     assert sandbox.afield("run", "-q", "--name", "wide", "a.py").returncode == 0
     done = sandbox.afield("logs", "wide")
     assert (done.returncode, b"1, which has that name" in done.stderr) == (2, True), done.stderr
+    assert sandbox.afield("run", "-q", "--name", "wide", "a.py").returncode == 0
+    assert b"2, 1, which have that name" in sandbox.afield("logs", "wide").stderr
 
 
 def stored(sandbox: Sandbox) -> list[dict[str, object]]:

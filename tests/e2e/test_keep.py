@@ -68,6 +68,7 @@ def test_a_job_begins_with_what_another_one_kept(sandbox: Sandbox, pair: tuple[H
     for host in (first, second):
         done = sandbox.afield("run", "-n", host.name, "--continue", "1", "--", "sh", "-c", read)
         assert (done.returncode, done.stdout) == (0, b"1\none\n3000000\n"), done.stderr
+    assert b"continues    job 1\n" in sandbox.afield("show", "@last").stdout
     assert sandbox.afield("cat", "1:keep/a").stdout == b"one\n"
     missing = sandbox.afield("run", "--continue", "99", "--", "true")
     assert missing.returncode == 3, missing.stderr

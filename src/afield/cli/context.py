@@ -74,7 +74,7 @@ def number(client: Client, target: int | str) -> int:
     if target != "@last":
         # A name may be that of several jobs: it is a reminder for people, and starts or stops nothing.
         named = [str(job["number"]) for job in client.jobs(all=True) if job["name"] == target]
-        hints = [f"{', '.join(named[:3])}, which has that name"] if named else []
+        hints = [f"{', '.join(named[:3])}, which {'has' if len(named) == 1 else 'have'} that name"] if named else []
         raise UsageError(f"{target!r} is no job", hints=[*hints, "12, job:12 or @last name jobs", "afield ps"])
     jobs = client.jobs(all=True, limit=1)
     if not jobs:

@@ -117,8 +117,8 @@ def text_of(phase: str, ran: float, said: Progress | None, rate: float) -> str:
     if said is not None:
         done, total = said["done"], said["total"]
         parts.append(f"{done:,g} of {total:,g}, {done / total:.0%}" if total else f"{done:,g}")
-        if total and rate > 0:
-            parts.append(f"about {show.duration(max(0.0, (total - done) / rate))} left")
+        if total and done < total and rate > 0:
+            parts.append(f"about {show.duration((total - done) / rate)} left")
     return " · ".join(parts)
 
 

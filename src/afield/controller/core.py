@@ -215,6 +215,7 @@ class Controller:
         for name, seconds in view["silent"].items():
             runs = "; the job goes on there" if job.live.started_at else ""
             lines.append(f"{name} has not answered for {seconds:.0f} s{runs}")
+            lines += views.why_silent(self.world.nodes[NodeName(name)])
         return tuple(lines)
 
     async def follow(

@@ -28,6 +28,9 @@ def iso(at: float | None) -> str | None:
     )
 
 
+SNAPSHOT = ("workspace", "tree", "root", "folder", "base_commit")
+
+
 def job_view(job: Job, world: World, now: float, reason: Callable[[Job], str] | None = None) -> View:
     """A job as JSON. `reason` says why a queued one waits; left out, it is explained for this one alone."""
     last = job.last
@@ -53,18 +56,11 @@ def job_view(job: Job, world: World, now: float, reason: Callable[[Job], str] | 
         "ended_at": iso(job.ended_at),
         "exit_status": last.exit_status if last is not None and job.decided is not None else None,
         "outcome": None if job.decided is None else str(job.decided),
-        "snapshot": None
-        if code is None
-        else {
-            "workspace": code.workspace,
-            "tree": code.tree,
-            "root": code.root,
-            "folder": code.folder,
-            "base_commit": code.base_commit,
-        },
+        "snapshot": None if code is None else {field: getattr(code, field) for field in SNAPSHOT},
         "environment": str(job.task.environment.kind),
         "secrets": list(job.task.secrets),
         "packages": list(job.task.environment.packages),
+        "continues": job.task.continues or None,
         "attempts": [attempt_view(a) for a in job.attempts],
         "silent": _silent(job, world, now),
     }
@@ -116,6 +112,11 @@ def _silent(job: Job, world: World, now: float) -> dict[str, float]:
         if node is not None and node.silent_since is not None:
             silent[str(name)] = round(now - node.silent_since, 1)
     return silent
+
+
+def why_silent(node: Node) -> list[str]:
+    """Why a node does not answer and what may help, as lines; none while that is not known yet."""
+    return [node.detail, *[f"try: {hint}" for hint in node.hints[:1]]] if node.detail else []
 
 
 def _reason(job: Job, waits: Callable[[Job], str]) -> str:

@@ -124,6 +124,7 @@ class JobView(TypedDict):
     environment: str
     secrets: list[str]
     packages: list[str]
+    continues: int | None
     attempts: list[AttemptView]
     silent: dict[str, float]
     coming: bool

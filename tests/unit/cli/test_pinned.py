@@ -21,6 +21,7 @@ from afield.cli.pinned import text_of
         ),
         ("running", 61.0, {"done": 12.5, "total": None}, 1.0, "running   1 m 1 s · 12.5"),
         ("running", 61.0, {"done": 5, "total": 10}, 0.0, "running   1 m 1 s · 5 of 10, 50%"),
+        ("running", 61.0, {"done": 10, "total": 10}, 1.0, "running   1 m 1 s · 10 of 10, 100%"),
         ("stopping", 5.0, None, 0.0, "stopping  5 s"),
         ("succeeded", 5.0, None, 0.0, ""),
     ],

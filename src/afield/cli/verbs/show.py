@@ -53,6 +53,8 @@ def _rows(view: dict[str, Any]) -> list[tuple[str, str]]:
     ]
     if code.get("base_commit"):
         rows.insert(6, ("based on", f"commit {code['base_commit'][:12]}"))
+    if view["continues"]:
+        rows.insert(-1, ("continues", f"job {view['continues']}"))
     if view["ended_at"]:
         rows.append(("ended", f"{view['ended_at']} ({show.ago(view['ended_at'])})"))
     if view["exit_status"] is not None:
