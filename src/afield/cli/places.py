@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from afield.cli import context, show
-from afield.errors import AfieldError, UsageError, from_dict
+from afield.errors import AfieldError, Exit, UsageError, from_dict
 
 if TYPE_CHECKING:
     from afield.sdk.client import Client
@@ -117,6 +117,22 @@ def each(places: Sequence[View], work: Callable[[View], None]) -> int:
         if error is not None:
             show.say(f"{place['node']}: {show.error_text(error)}")
     return max((int(error.exit) for error in errors if error is not None), default=0)
+
+
+def unread(closed: Sequence[tuple[str, str]], where: str, *, quiet: bool = False) -> int:
+    """Name each file that could not be read, with why, unless `quiet`; the exit status that follows from them."""
+    if not closed:
+        return 0
+    if not quiet:
+        error = AfieldError(
+            f"{show.files(len(closed))} could not be read, all else is done",
+            why="; ".join(f"{show.safe(path)}: {why}" for path, why in closed),
+            hints=[
+                f"let your account read {'it' if len(closed) == 1 else 'them'} {where}, then the same command again"
+            ],
+        )
+        show.say(show.error_text(error))
+    return int(Exit.FAILED)
 
 
 class Progress:

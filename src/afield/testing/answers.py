@@ -224,6 +224,13 @@ class Changed(TypedDict):
     diff: str
 
 
+class Closed(TypedDict):
+    """A file or folder that could not be read, and why."""
+
+    path: str
+    why: str
+
+
 class Pushed(TypedDict):
     """What came to one node; `kept` were there already, of which `modes` got another mode; `skipped` are no files."""
 
@@ -234,6 +241,7 @@ class Pushed(TypedDict):
     kept: int
     modes: int
     skipped: list[str]
+    closed: list[Closed]
 
 
 class Push(TypedDict):
@@ -251,6 +259,7 @@ class Pulled(TypedDict):
     bytes: int
     kept: int
     refused: list[str]
+    closed: list[Closed]
 
 
 class Pull(TypedDict):
@@ -268,6 +277,8 @@ class Results(TypedDict):
     files: int
     bytes: int
     kept: int
+    refused: list[str]
+    closed: list[Closed]
 
 
 class Fetched(TypedDict):
