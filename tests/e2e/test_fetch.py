@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import signal
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -13,18 +14,24 @@ import pytest
 
 from afield.testing.hosts import Host
 from afield.testing.sandbox import Sandbox
+from afield.testing.waiting import wait_until
 
 DATA = os.urandom(1 << 20) * 20
 
 
 class Web(ThreadingHTTPServer):
-    """A server that hangs up after `cuts[i]` bytes of its i-th answer, and keeps the ranges it was asked for."""
+    """A server that hangs up after `cuts[i]` bytes of its i-th answer, and keeps the ranges it was asked for.
+
+    With `stall` an answer stops after so many bytes, and hangs until `go`.
+    """
 
     daemon_threads = True
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), Answer)
         self.cuts: list[int] = []
+        self.stall = 0
+        self.go = threading.Event()
         self.ranges: list[str | None] = []
         self.tag = '"one"'
         self.lock = threading.Lock()
@@ -56,6 +63,10 @@ class Answer(BaseHTTPRequestHandler):
         self.send_header("Content-Length", str(len(DATA) - start))
         self.send_header("ETag", self.server.tag)
         self.end_headers()
+        if self.server.stall:
+            self.wfile.write(DATA[start : start + self.server.stall])
+            self.server.go.wait(60)
+            return
         self.wfile.write(DATA[start : start + cut])
 
     def log_message(self, format: str, *args: object) -> None:
@@ -94,6 +105,27 @@ def test_a_cut_download_goes_on_where_it_was(web: Web, sandbox: Sandbox, host: H
     assert web.ranges == [None, f"bytes={5 << 20}-", f"bytes={11 << 20}-"]
     assert row["sha256"] == hashlib.sha256(DATA).hexdigest()
     assert len(sandbox.afield("ls", "-R", f"{host.name}:deep").stdout.splitlines()) == 2
+
+
+def test_one_that_was_interrupted_here_says_so_and_goes_on_where_it_was(web: Web, sandbox: Sandbox, host: Host) -> None:
+    web.stall = 5 << 20
+    with sandbox.start("fetch", f"{web.url}/a.bin") as command:
+        try:
+            wait_until(lambda: _unfinished(host) >= web.stall, show=sandbox.story)
+        finally:
+            command.send_signal(signal.SIGINT)
+        out, err = command.communicate(timeout=60)
+    assert (command.returncode, out) == (130, b"")
+    assert err.splitlines()[-1] == b"interrupted; the same command goes on where it was"
+    web.stall = 0
+    web.go.set()
+    assert fetched(sandbox, f"{web.url}/a.bin")[0]["sha256"] == hashlib.sha256(DATA).hexdigest()
+    assert web.ranges == [None, f"bytes={5 << 20}-"]
+
+
+def _unfinished(host: Host) -> int:
+    """How much of the download lies on the host."""
+    return max((p.stat().st_size for p in host.home.glob(".afield/s/*/home/*/data/.a.bin.*.afpart")), default=0)
 
 
 def test_one_that_was_whole_but_had_no_name_yet(web: Web, sandbox: Sandbox, host: Host) -> None:

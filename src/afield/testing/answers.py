@@ -88,6 +88,7 @@ class Kept(TypedDict):
 
     schema: int
     node: str
+    closed: list[str]
     live: list[str]
     waiting: list[str]
     runs: int
