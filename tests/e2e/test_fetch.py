@@ -12,10 +12,11 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from afield.testing.hosts import Host
+from afield.testing.hosts import Host, Hosts
 from afield.testing.sandbox import Sandbox
 from afield.testing.waiting import wait_until
 
+HANG_S = 120.0
 DATA = os.urandom(1 << 20) * 20
 
 
@@ -65,7 +66,7 @@ class Answer(BaseHTTPRequestHandler):
         self.end_headers()
         if self.server.stall:
             self.wfile.write(DATA[start : start + self.server.stall])
-            self.server.go.wait(60)
+            self.server.go.wait(HANG_S)
             return
         self.wfile.write(DATA[start : start + cut])
 
@@ -107,20 +108,27 @@ def test_a_cut_download_goes_on_where_it_was(web: Web, sandbox: Sandbox, host: H
     assert len(sandbox.afield("ls", "-R", f"{host.name}:deep").stdout.splitlines()) == 2
 
 
-def test_one_that_was_interrupted_here_says_so_and_goes_on_where_it_was(web: Web, sandbox: Sandbox, host: Host) -> None:
+@pytest.mark.parametrize("count", [1, 2])
+def test_one_that_was_interrupted_here_says_so_and_goes_on_where_it_was(
+    count: int, web: Web, sandbox: Sandbox, hosts: Hosts, host: Host
+) -> None:
     web.stall = 5 << 20
-    with sandbox.start("fetch", f"{web.url}/a.bin") as command:
+    chosen = list(hosts)[:count]
+    for other in chosen[1:]:
+        assert sandbox.afield("node", "add", other.name).returncode == 0
+    words = ("fetch", f"{web.url}/a.bin", "-n", ",".join(each.name for each in chosen))
+    with sandbox.start(*words) as command:
         try:
-            wait_until(lambda: _unfinished(host) >= web.stall, show=sandbox.story)
+            wait_until(lambda: min(map(_unfinished, chosen)) >= web.stall, within_s=60, show=sandbox.story)
         finally:
             command.send_signal(signal.SIGINT)
-        out, err = command.communicate(timeout=60)
+        out, err = command.communicate(timeout=HANG_S / 2)
     assert (command.returncode, out) == (130, b"")
     assert err.splitlines()[-1] == b"interrupted; the same command goes on where it was"
     web.stall = 0
     web.go.set()
-    assert fetched(sandbox, f"{web.url}/a.bin")[0]["sha256"] == hashlib.sha256(DATA).hexdigest()
-    assert web.ranges == [None, f"bytes={5 << 20}-"]
+    assert [row["sha256"] for row in fetched(sandbox, *words[1:])] == [hashlib.sha256(DATA).hexdigest()] * count
+    assert web.ranges == [None] * count + [f"bytes={5 << 20}-"] * count
 
 
 def _unfinished(host: Host) -> int:
