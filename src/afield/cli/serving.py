@@ -155,11 +155,15 @@ def _answering(forward: Forward, number: int, found: Offer) -> int:
 
 
 def _stop(client: Client, number: int) -> int:
-    show.say("stopping")
-    for node in client.stop(number)["silent"]:
-        show.say(f"{node} does not answer; the job is stopped when it does")
+    show.say("stopping; Ctrl-C again leaves at once")
+    try:
+        for node in client.stop(number)["silent"]:
+            show.say(f"{node} does not answer; the job is stopped when it does")
+            return int(Exit.STOPPED)
+        return _ended(client, client.wait(number))
+    except KeyboardInterrupt:
+        show.say(f"left; the job is still stopping: afield logs {number} -f")
         return int(Exit.STOPPED)
-    return _ended(client, client.wait(number))
 
 
 def _ended(client: Client, view: View) -> int:

@@ -74,7 +74,7 @@ def _files(sources: list[str], destination: str, how: tuple[Where, bool], as_jso
         progress.close()
     _tell(brought, progress.seconds, as_json)
     closed = [one for b in brought for one in b.closed]
-    return max(status, unread(closed, "where they lie", quiet=bool(as_json)))
+    return max(status, unread(closed, "on the node", quiet=bool(as_json)))
 
 
 def _tag(places: list[View], place: View, wanted: Any) -> str:
