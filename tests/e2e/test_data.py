@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import stat
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -222,6 +225,78 @@ def test_links_that_leave_are_refused_by_name_before_anything_is_sent(sandbox: S
     assert done.returncode == 0, done.stderr
     assert b"left out: trap" in done.stderr
     assert sorted(p.name for p in (sandbox.project / "back").iterdir()) == ["file"]
+
+
+@pytest.mark.parametrize("size", [10, 3 * MB])
+def test_one_unreadable_file_there_is_named_and_all_else_comes(size: int, sandbox: Sandbox, host: Host) -> None:
+    folder = sandbox.project / "d"
+    (folder / "shut").mkdir(parents=True)
+    for name in ("a", "secret", "shut/in", *(f"z{number}" for number in range(6))):
+        (folder / name).write_bytes(os.urandom(size))
+    assert sandbox.afield("push", "d", f"{host.name}:").returncode == 0
+    there = area(host, sandbox) / "d"
+    (there / "secret").chmod(0)
+    (there / "shut").chmod(0)
+    back = sandbox.project / "back" / "d"
+    back.parent.mkdir()
+    done = sandbox.afield("pull", f"{host.name}:d", "back")
+    assert done.returncode == 1, done.stderr
+    said = done.stderr.decode()
+    assert re.search(r"✓ pull 7 files, .* → back/d/, ", said), said
+    assert re.search(r"error: 2 files could not be read.*\n  why: .*\n  try: ", said), said
+    assert "secret: Permission denied" in said
+    assert "shut: " in said
+    assert sorted(p.name for p in back.iterdir()) == ["a", *(f"z{number}" for number in range(6))]
+    again = sandbox.afield("pull", f"{host.name}:d", "back", "--json")
+    row = json.loads(again.stdout)["pulled"][0]
+    assert (again.returncode, row["files"], row["kept"]) == (1, 0, 7)
+    assert sorted(one["path"] for one in row["closed"]) == ["secret", "shut"]
+    for words in (("pull", f"{host.name}:d/secret"), ("cat", f"{host.name}:d/secret")):
+        one = sandbox.afield(*words)
+        assert (one.returncode, b"Permission denied" in one.stderr) == (4, True), one.stderr
+    (there / "secret").chmod(0o600)
+    (there / "shut").chmod(0o700)
+    assert sandbox.afield("pull", f"{host.name}:d", "back").returncode == 0
+    assert told(back).keys() == told(folder).keys()
+
+
+def test_an_unreadable_result_is_named_by_run_and_by_pull(sandbox: Sandbox, host: Host) -> None:
+    program = "mkdir -p $OUTPUT_DIR; cd $OUTPUT_DIR; echo a > a; echo b > b; chmod 0 b"
+    done = sandbox.afield("run", "-n", host.name, "--", "sh", "-c", program)
+    assert (done.returncode, "left on the node: b (Permission denied)" in done.stderr.decode()) == (0, True), (
+        done.stderr
+    )
+    for destination in ([], ["-o", "elsewhere"]):
+        done = sandbox.afield("pull", "@last", *destination)
+        assert (done.returncode, b"b: Permission denied" in done.stderr) == (1, True), done.stderr
+    assert [p.name for p in (sandbox.project / "elsewhere").iterdir()] == ["a"]
+
+
+def test_one_unreadable_file_here_is_named_and_all_else_goes(sandbox: Sandbox, host: Host) -> None:
+    folder = sandbox.project / "d"
+    (folder / "shut").mkdir(parents=True)
+    for name in ("a", "secret", "shut/in", "z"):
+        (folder / name).write_text(name)
+    (folder / "secret").chmod(0)
+    (folder / "shut").chmod(0)
+    done = unprivileged(sandbox, "push", "d", f"{host.name}:")
+    assert done.returncode == 1, done.stderr
+    assert b"push 2 files" in done.stderr
+    assert b"secret: Permission denied; shut: Permission denied" in done.stderr
+    assert sorted(p.name for p in (area(host, sandbox) / "d").iterdir()) == ["a", "z"]
+    rows = json.loads(unprivileged(sandbox, "push", "d", f"{host.name}:", "--json").stdout)["pushed"]
+    assert [one["path"] for one in rows[0]["closed"]] == ["secret", "shut"]
+    alone = unprivileged(sandbox, "push", "d/secret", f"{host.name}:")
+    assert (alone.returncode, b"d/secret cannot be read" in alone.stderr) == (4, True), alone.stderr
+
+
+def unprivileged(sandbox: Sandbox, *words: str) -> subprocess.CompletedProcess[bytes]:
+    """The command without root's right to read everything."""
+    drop = ["setpriv", "--bounding-set", "-dac_override,-dac_read_search"] if os.geteuid() == 0 else []
+    program = str(Path(sys.executable).parent / "afield")
+    return subprocess.run(
+        [*drop, program, *words], cwd=sandbox.project, env=sandbox.env, capture_output=True, check=False, timeout=60
+    )
 
 
 def test_nothing_is_written_through_a_link_there(sandbox: Sandbox, host: Host) -> None:

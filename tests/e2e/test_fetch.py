@@ -5,26 +5,34 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import signal
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from afield.testing.hosts import Host
+from afield.testing.hosts import Host, Hosts
 from afield.testing.sandbox import Sandbox
+from afield.testing.waiting import wait_until
 
+HANG_S = 120.0
 DATA = os.urandom(1 << 20) * 20
 
 
 class Web(ThreadingHTTPServer):
-    """A server that hangs up after `cuts[i]` bytes of its i-th answer, and keeps the ranges it was asked for."""
+    """A server that hangs up after `cuts[i]` bytes of its i-th answer, and keeps the ranges it was asked for.
+
+    With `stall` an answer stops after so many bytes, and hangs until `go`.
+    """
 
     daemon_threads = True
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), Answer)
         self.cuts: list[int] = []
+        self.stall = 0
+        self.go = threading.Event()
         self.ranges: list[str | None] = []
         self.tag = '"one"'
         self.lock = threading.Lock()
@@ -56,6 +64,10 @@ class Answer(BaseHTTPRequestHandler):
         self.send_header("Content-Length", str(len(DATA) - start))
         self.send_header("ETag", self.server.tag)
         self.end_headers()
+        if self.server.stall:
+            self.wfile.write(DATA[start : start + self.server.stall])
+            self.server.go.wait(HANG_S)
+            return
         self.wfile.write(DATA[start : start + cut])
 
     def log_message(self, format: str, *args: object) -> None:
@@ -94,6 +106,34 @@ def test_a_cut_download_goes_on_where_it_was(web: Web, sandbox: Sandbox, host: H
     assert web.ranges == [None, f"bytes={5 << 20}-", f"bytes={11 << 20}-"]
     assert row["sha256"] == hashlib.sha256(DATA).hexdigest()
     assert len(sandbox.afield("ls", "-R", f"{host.name}:deep").stdout.splitlines()) == 2
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_one_that_was_interrupted_here_says_so_and_goes_on_where_it_was(
+    count: int, web: Web, sandbox: Sandbox, hosts: Hosts, host: Host
+) -> None:
+    web.stall = 5 << 20
+    chosen = list(hosts)[:count]
+    for other in chosen[1:]:
+        assert sandbox.afield("node", "add", other.name).returncode == 0
+    words = ("fetch", f"{web.url}/a.bin", "-n", ",".join(each.name for each in chosen))
+    with sandbox.start(*words) as command:
+        try:
+            wait_until(lambda: min(map(_unfinished, chosen)) >= web.stall, within_s=60, show=sandbox.story)
+        finally:
+            command.send_signal(signal.SIGINT)
+        out, err = command.communicate(timeout=HANG_S / 2)
+    assert (command.returncode, out) == (130, b"")
+    assert err.splitlines()[-1] == b"interrupted; the same command goes on where it was"
+    web.stall = 0
+    web.go.set()
+    assert [row["sha256"] for row in fetched(sandbox, *words[1:])] == [hashlib.sha256(DATA).hexdigest()] * count
+    assert web.ranges == [None] * count + [f"bytes={5 << 20}-"] * count
+
+
+def _unfinished(host: Host) -> int:
+    """How much of the download lies on the host."""
+    return max((p.stat().st_size for p in host.home.glob(".afield/s/*/home/*/data/.a.bin.*.afpart")), default=0)
 
 
 def test_one_that_was_whole_but_had_no_name_yet(web: Web, sandbox: Sandbox, host: Host) -> None:

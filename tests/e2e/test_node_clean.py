@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -153,3 +154,31 @@ def test_doctor_says_all_that_is_wrong_with_the_project(told: Sandbox) -> None:
     assert "afield.toml:1: there is no setting 'gpu'" in text
     assert "afield.toml:2: need = 3 is wrong" in text
     assert "did you mean gpus?" in text
+
+
+def test_a_folder_that_cannot_be_written_any_more_is_told_and_the_job_waits(own: Hosts, told: Sandbox) -> None:
+    host = own[0]
+    if host.user.pw_uid == 0:
+        pytest.skip("root writes everywhere; the hosts have no users of their own here")
+    assert told.afield("run", "-n", "box1", "--", "true").returncode == 0
+    runs = next(host.home.glob(".afield/s/*/runs"))
+    runs.chmod(0o500)
+    with told.start("run", "-n", "box1", "--", "echo", "at last") as job:
+        try:
+            why = wait_until(lambda: _why(told, "refuses it"), within_s=60, show=told.story)
+            assert f"launch waits: box1 refuses it: Permission denied: {runs}" in why
+            done = told.afield("doctor", "box1")
+            assert (done.returncode, f"{runs} cannot be written" in done.stdout.decode()) == (1, True), done
+        finally:
+            runs.chmod(0o700)
+        out, err = job.communicate(timeout=120)
+    assert (job.returncode, out) == (0, b"at last\n"), err
+    said = err.decode()
+    assert re.search(r"! launch +box1 refuses it: Permission denied: .*/runs/2\.1", said), said
+    assert re.search(r"✓ launch +box1 takes it now", said), said
+
+
+def _why(sandbox: Sandbox, word: str) -> str:
+    """What `why` says of the newest job, once it has that word."""
+    said = sandbox.afield("why", "@last").stdout.decode()
+    return said if word in said else ""

@@ -181,6 +181,19 @@ def test_the_address_answers_wants_its_token_and_dies_on_both_sides(sandbox: San
     assert json.loads(sandbox.afield("show", str(job), "--json").stdout)["job"]["outcome"] == "stopped"
 
 
+def test_one_that_is_given_up_before_it_has_a_page_leaves_nothing(sandbox: Sandbox, host: Host) -> None:
+    with sandbox.start("notebook", "-n", host.name, "--preflight", "sleep 98765") as command:
+        try:
+            wait_until(lambda: left(host, "98765"), within_s=300, show=sandbox.story)
+        finally:
+            command.send_signal(signal.SIGINT)
+        out, err = command.communicate(timeout=60)
+    row = newest(sandbox)
+    assert (command.returncode, out, row["outcome"]) == (130, b"", "stopped"), err
+    assert f"job {row['number']} is stopped, and nothing of it runs on" in err.decode().splitlines()[-1]
+    assert left(host, "98765") == left(host, "afield_serve") == []
+
+
 def test_a_second_one_picks_other_ports_and_a_detached_one_is_come_back_to(sandbox: Sandbox, host: Host) -> None:
     with shown(sandbox, "notebook", "-n", "local") as first:
         job = sandbox.afield("notebook", "-n", host.name, "--detach").stdout.decode().strip()

@@ -22,6 +22,8 @@ def home(client: Any, view: dict[str, Any], quiet: bool) -> None:
         time.sleep(COMING_S)
         view = client.job(view["number"])
     brought = pull(client, view)
+    for path, why in brought.closed:
+        show.say(f"left on the node: {show.safe(path)} ({why})")
     if brought.files and not quiet:
         line = {
             "stage": "fetch",

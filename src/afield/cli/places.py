@@ -6,15 +6,15 @@ import functools
 import sys
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from afield.cli import context, show
-from afield.errors import AfieldError, UsageError, from_dict
+from afield.errors import AfieldError, Exit, UsageError, from_dict
 
 if TYPE_CHECKING:
     from afield.sdk.client import Client
@@ -111,12 +111,54 @@ def each(places: Sequence[View], work: Callable[[View], None]) -> int:
             return error
         return None
 
-    with ThreadPoolExecutor(AT_ONCE) as pool:
-        errors = list(pool.map(one, places))
+    errors = _at_once(places, one)
     for place, error in zip(places, errors, strict=True):
         if error is not None:
             show.say(f"{place['node']}: {show.error_text(error)}")
     return max((int(error.exit) for error in errors if error is not None), default=0)
+
+
+def _at_once(places: Sequence[View], one: Callable[[View], AfieldError | None]) -> list[AfieldError | None]:
+    """What `one` gives for each place. Who interrupts the command waits for no place, as a pool of threads would."""
+    todo = deque(enumerate(places))
+    found: list[AfieldError | None] = [None] * len(places)
+    broken: list[Exception] = []
+
+    def work() -> None:
+        while not broken:
+            try:
+                number, place = todo.popleft()
+            except IndexError:
+                return
+            try:
+                found[number] = one(place)
+            except Exception as error:  # noqa: BLE001 raised again below, in the thread that can tell it
+                broken.append(error)
+
+    threads = [threading.Thread(target=work, daemon=True) for _ in range(min(AT_ONCE, len(places)))]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    if broken:
+        raise broken[0]
+    return found
+
+
+def unread(closed: Sequence[tuple[str, str]], where: str, *, quiet: bool = False) -> int:
+    """Name each file that could not be read, with why, unless `quiet`; the exit status that follows from them."""
+    if not closed:
+        return 0
+    if not quiet:
+        error = AfieldError(
+            f"{show.files(len(closed))} could not be read, all else is done",
+            why="; ".join(f"{show.safe(path)}: {why}" for path, why in closed),
+            hints=[
+                f"let your account read {'it' if len(closed) == 1 else 'them'} {where}, then the same command again"
+            ],
+        )
+        show.say(show.error_text(error))
+    return int(Exit.FAILED)
 
 
 class Progress:
@@ -139,15 +181,19 @@ class Progress:
         return time.monotonic() - self._began
 
     def close(self) -> None:
-        """Take the line away."""
-        if self._shown:
-            print("\r\x1b[K", end="", file=sys.stderr, flush=True)
+        """Take the line away; what still copies when the command was interrupted draws no other one."""
+        with self._lock:
+            self._tty = False
+            if self._shown:
+                print("\r\x1b[K", end="", file=sys.stderr, flush=True)
 
     def _draw(self) -> None:
         now = time.monotonic()
         if not self._tty or now - self._began < QUIET_S or now - self._shown < PACE_S:
             return
         with self._lock:
+            if not self._tty:
+                return
             self._shown = now
             meter = self.meter
             part = f"{meter.done * 100 // meter.bytes} %" if meter.bytes else ""

@@ -35,14 +35,18 @@ def serve(
 ) -> int:
     """Follow a job with a page, bring the page here, hold it until Ctrl-C, which stops the job; the exit status.
 
+    That is 130 for a Ctrl-C before the program said where its page is, 0 for one that ends the page.
+
     `local` is the wanted port here, and whether exactly that one; left out, the usual one of the program.
     """
     number = view["number"]
+    offered = False
     try:
         with keys.leaving():
             view, found = _offered(client, number, texts)
             if found is None:
                 return _ended(client, view)
+            offered = True
             _hold(client, number, found, _way(found, local), as_json)
             return _ended(client, client.wait(number))
     except keys.Leave:
@@ -50,7 +54,8 @@ def serve(
         show.hint(f"come back: afield forward {number}    end it: afield stop {number}")
         return 0
     except KeyboardInterrupt:
-        return _stop(client, number)
+        # To end a page is how it is used; whoever gave up before there was one has nothing that was done.
+        return _stop(client, number) or (0 if offered else int(Exit.STOPPED))
 
 
 def _way(found: Offer, local: tuple[int, bool] | None) -> Way:
@@ -150,11 +155,15 @@ def _answering(forward: Forward, number: int, found: Offer) -> int:
 
 
 def _stop(client: Client, number: int) -> int:
-    show.say("stopping")
-    for node in client.stop(number)["silent"]:
-        show.say(f"{node} does not answer; the job is stopped when it does")
+    show.say("stopping; Ctrl-C again leaves at once")
+    try:
+        for node in client.stop(number)["silent"]:
+            show.say(f"{node} does not answer; the job is stopped when it does")
+            return int(Exit.STOPPED)
+        return _ended(client, client.wait(number))
+    except KeyboardInterrupt:
+        show.say(f"left; the job is still stopping: afield logs {number} -f")
         return int(Exit.STOPPED)
-    return _ended(client, client.wait(number))
 
 
 def _ended(client: Client, view: View) -> int:

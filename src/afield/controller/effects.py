@@ -10,6 +10,7 @@ from typing import Any
 from afield.controller.launch import Launcher
 from afield.controller.session import Session
 from afield.controller.settle import Order
+from afield.controller.watch import Stage
 from afield.errors import AfieldError, SetupFailed, Unreachable
 from afield.model.attempt import Attempt
 from afield.model.event import AttemptAcked
@@ -25,8 +26,14 @@ AGAIN_S = 0.5
 REPEAT_S = 2.0
 """Before an order is repeated that was carried, when the facts say that it had no effect (yet)."""
 
+LAUNCH = "launch"
+"""The line of progress that tells of refusals."""
+
 REFUSALS = 20
 """How often a node may refuse a launch (its keeper was just killed, its disk is full) before that is a failed setup."""
+
+SAID = 3
+"""After how many refusals the job says so: one that was just an unlucky moment is nobody's news."""
 
 Key = tuple[str, AttemptId, NodeName]
 
@@ -134,12 +141,18 @@ class Effects:
     async def _launch(self, job: Job, attempt: Attempt, session: Session) -> None:
         try:
             await self._launcher.launch(job, attempt, session)
+            if self._refused.pop((attempt.id, session.name), 0) >= SAID:
+                watch = self._launcher.watch
+                watch.stage(attempt.id, Stage(LAUNCH, "done", f"{session.name} takes it now"))
         except AfieldError as error:
             key = (attempt.id, session.name)
             self._refused[key] = 0 if isinstance(error, Unreachable) else self._refused.get(key, 0) + 1
+            watch = self._launcher.watch
+            if self._refused[key] >= SAID:
+                text = f"{session.name} refuses it: {error.why or error.what}"
+                watch.stage(attempt.id, Stage(LAUNCH, "waits", text))
             if not isinstance(error, SetupFailed) and self._refused[key] < REFUSALS:
                 raise
-            watch = self._launcher.watch
             watch.tracker(attempt.id).broken = f"{error.what}: {error.why}" if error.why else error.what
             reply, _ = await session.call("seal", attempt=str(attempt.id), reason=error.what)
             watch.answered(attempt.id, session.name, reply["facts"])

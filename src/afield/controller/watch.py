@@ -22,7 +22,7 @@ QUOTE_LINES = 15
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """One line of progress: machine, sync, env, setup, preflight, running. Shown, never stored."""
+    """One line of progress: machine, sync, env, launch, setup, preflight, running. Shown, never stored."""
 
     stage: str
     state: str

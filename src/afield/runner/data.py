@@ -4,6 +4,7 @@ A place is an area (`home`, `shared`, `job`) or, with none, a folder of the acco
 the user said it. Below it no link is followed.
 """
 
+import errno
 import fnmatch
 import os
 import stat
@@ -32,7 +33,10 @@ def find(paths, head):
 
 
 def listing(_paths, head):
-    """Replies with what lies below a folder, in batches: [path, kind, size, mtime_ns, mode, link target or None]."""
+    """Replies with what lies below a folder, in batches: [path, kind, size, mtime_ns, mode, link target or None].
+
+    A folder below it that this account may not look into is `closed`.
+    """
     batch = []
     for row in _walk(os.fsencode(head["path"]), b"", head["deep"]):
         batch.append(row)
@@ -45,13 +49,14 @@ def listing(_paths, head):
 def get(_paths, head):
     """Replies with files below a folder, [path, offset] each: `file`, its blocks from there on as `data`, its `sum`.
 
-    A file that is gone, or no regular file any more, is `gone`.
+    A file that is gone, or no regular file any more, is `gone`; one that the system does not let us open is that with
+    `closed`.
     """
     for path, offset in head["files"]:
         try:
             descriptor = files.enter(head["path"], path)
         except (OSError, ValueError) as error:
-            yield {"on": "gone", "path": path, "why": str(error), "more": True}, b""
+            yield dict(_gone(error), path=path, more=True), b""
             continue
         try:
             for reply, data in _one(descriptor, path, offset):
@@ -116,6 +121,12 @@ def _writers():
     return found
 
 
+def _gone(error):
+    """Why a file does not come. A link that took its place, or nothing there, is no trouble of the system's."""
+    expected = isinstance(error, ValueError) or error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)
+    return {"on": "gone", "why": getattr(error, "strerror", None) or str(error), "closed": not expected}
+
+
 def _one(descriptor, path, offset):
     status = os.fstat(descriptor)
     offset = blocks.whole(min(offset, status.st_size))
@@ -170,8 +181,11 @@ def _walk(top, prefix, deep):
         except FileNotFoundError:
             continue
         row = _row(status)
+        enters = deep and row["kind"] == "dir"
+        if enters and not os.access(entry.path, os.R_OK | os.X_OK):
+            row["kind"], enters = "closed", False
         yield [os.fsdecode(path), row["kind"], row["size"], row["mtime_ns"], row["mode"], target]
-        if deep and row["kind"] == "dir":
+        if enters:
             yield from _walk(top, path + b"/", deep)
 
 

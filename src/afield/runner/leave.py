@@ -20,11 +20,16 @@ KEEPER_S = 10.0
 
 
 def look(paths):
-    """What is there: attempts that are not over, ended ones that are not acknowledged, bytes, data, other stores."""
+    """What is there: attempts that are not over, ended ones that are not acknowledged, bytes, data, other stores.
+
+    `closed` are the folders that this account cannot write (any more).
+    """
     known = {attempt: perform(folder.facts(paths, attempt)) for attempt in tidy.names(paths.runs)}
     words = {attempt: verdict.verdict(facts) for attempt, facts in known.items()}
     places = {paths.root, paths.runroot}
+    needed = sorted(place for place in {*places, paths.runs} if os.path.isdir(place))
     return {
+        "closed": [place for place in needed if not os.access(place, os.W_OK | os.X_OK)],
         "live": sorted(a for a, word in words.items() if word not in verdict.CLOSED + (verdict.ABSENT,)),
         "waiting": sorted(a for a, word in words.items() if word in verdict.CLOSED and not known[a]["acked"]),
         "runs": len(words),

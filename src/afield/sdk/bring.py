@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from afield.errors import AfieldError, NotFound
+from afield.errors import AfieldError, NotAllowed, NotFound
 from afield.runner import blocks
 from afield.sdk import rsync
 from afield.sdk.client import Client
@@ -37,7 +37,10 @@ class Goal:
 
 
 def bring(client: Client, place: dict[str, Any], goal: Goal, meter: Meter) -> Brought:
-    """Bring what is at a place of one node, which `client.places` gave. Raises NotFound, Unreachable, `damaged`."""
+    """Bring what is at a place of one node, which `client.places` gave; `closed` of it says what could not be read.
+
+    Raises NotFound, NotAllowed for one file that cannot be read, Unreachable, `damaged`.
+    """
     if place["kind"] == "none":
         raise NotFound(f"there is no {place['path']} on {place['node']}", hints=[f"afield ls {place['node']}:"])
     brought = Brought(goal.folder)
@@ -59,11 +62,15 @@ def bring(client: Client, place: dict[str, Any], goal: Goal, meter: Meter) -> Br
 
 def _check_one(place: dict[str, Any], brought: Brought) -> None:
     """Raises AfieldError when the one file that was named did not come."""
-    if place["kind"] == "dir" or not brought.refused:
+    if place["kind"] == "dir":
+        return
+    if brought.closed:
+        raise NotAllowed(f"{place['path']} on {place['node']} cannot be read", why=brought.closed[0][1])
+    if not brought.refused:
         return
     raise NotFound(
         f"{place['path']} on {place['node']} cannot be brought",
-        why="it is closed to your account there, is no plain file, or has just gone",
+        why="it is no plain file, or has just gone",
         hints=[f"afield ls {place['node']}:{place['path']}"],
     )
 
@@ -82,6 +89,7 @@ class _Bringing:
     def run(self, meter: Meter) -> None:
         self._here = Here(self._goal.folder)
         self._brought.refused.clear()
+        self._brought.closed.clear()
         self._brought.kept = 0
         rows = self._rows()
         wanted = [row for row in rows if row[1] == "file" and not self._kept(row)]
@@ -93,6 +101,8 @@ class _Bringing:
                     landing.make(self._name(row[0]))
                 elif row[1] == "link":
                     landing.link(self._name(row[0]), row[5])
+                elif row[1] == "closed":
+                    self._brought.closed.append((row[0], "this folder is closed to your account there"))
                 elif row[1] != "file":
                     self._brought.refused.append(row[0])
             if wanted:
@@ -137,11 +147,12 @@ class _Bringing:
             up=False,
             rename=os.fsencode(self._goal.rename),
         )
-        if not rsync.copy(way, meter):
-            return wanted
-        self._brought.files += len(fresh)
-        self._brought.bytes += sum(row[2] for row in fresh)
-        done = {row[0] for row in fresh}
+        whole = rsync.copy(way, meter)
+        # One file that it could not read is a failure of rsync's; all that has its name by now came nevertheless.
+        came = [row for row in fresh if whole or self._here.get(self._name(row[0])) == (row[2], row[3])]
+        self._brought.files += len(came)
+        self._brought.bytes += sum(row[2] for row in came)
+        done = {row[0] for row in came}
         return [row for row in wanted if row[0] not in done]
 
     def _by_frames(self, landing: Landing, wanted: list[Row], meter: Meter) -> None:
@@ -159,5 +170,7 @@ class _Bringing:
                     at = head["offset"] + len(data)
                 elif head["on"] == "sum":
                     landing.finish(head["sum"], changed=head["changed"])
+                elif head["on"] == "gone" and head.get("closed"):
+                    self._brought.closed.append((head["path"], head["why"]))
                 elif head["on"] == "gone":
                     self._brought.refused.append(head["path"])

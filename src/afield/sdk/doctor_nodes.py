@@ -48,6 +48,8 @@ def node(view: dict[str, Any], there: dict[str, Any]) -> Iterator[Check]:
     yield _python(name, str(facts.get("python", "")))
     yield from _home(name, facts)
     yield _clock(name, told["skew_s"])
+    for place in there.get("closed", ()):
+        yield Check(name, BAD, f"{place} cannot be written: no job can start", f"let the account write to {place}")
     yield from _room(name, told, there)
     if facts.get("linger") == "False" and facts.get("systemd_user") == "True":
         yield Check(name, WARN, "its login manager may end jobs at logout", "loginctl enable-linger, on the node")

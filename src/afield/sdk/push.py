@@ -5,6 +5,7 @@ Links go as links when they stay inside what is brought; one that leaves it is r
 
 from __future__ import annotations
 
+import errno
 import os
 import shlex
 import stat
@@ -12,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from afield.errors import AfieldError, Conflict, NotFound, UsageError
+from afield.errors import AfieldError, Conflict, NotAllowed, NotFound, UsageError
 from afield.runner import blocks
 from afield.sdk import rsync
 from afield.sdk.client import Client
@@ -45,6 +46,8 @@ class Source:
     folder: bool
     items: list[Item] = field(default_factory=list)
     skipped: list[str] = field(default_factory=list)
+    closed: list[tuple[str, str]] = field(default_factory=list)
+    """What cannot be read here, with why."""
 
 
 @dataclass(slots=True)
@@ -59,10 +62,14 @@ class Pushed:
     modes: int = 0
     """Files that were there, but for their mode."""
     skipped: list[str] = field(default_factory=list)
+    closed: list[tuple[str, str]] = field(default_factory=list)
 
 
 def read(word: str) -> Source:
-    """What a word on the command line stands for here. Raises NotFound, UsageError for links that leave it."""
+    """What a word on the command line stands for here.
+
+    Raises NotFound, NotAllowed for what cannot be read at all, UsageError for links that leave it.
+    """
     path = os.fsencode(word)
     try:
         status = os.stat(path)
@@ -70,6 +77,8 @@ def read(word: str) -> Source:
         hints = [f"ls {shlex.quote(os.path.dirname(word) or os.curdir)}", "afield help places"]
         raise NotFound(f"there is no {word or repr(word)} here", why=str(error.strerror), hints=hints) from error
     real = os.path.abspath(path)
+    if not _readable(real, status):
+        raise NotAllowed(f"{word} cannot be read", why=os.strerror(errno.EACCES))
     if not stat.S_ISDIR(status.st_mode):
         if not stat.S_ISREG(status.st_mode):
             raise UsageError(f"{word} is neither a file nor a folder")
@@ -81,6 +90,8 @@ def read(word: str) -> Source:
     for item in _walk(real, b""):
         if item.target is not None and not inside(item.path.split(b"/"), item.target):
             leaving.append(os.fsdecode(item.path))
+        elif not _readable(os.path.join(real, item.path), item.status):
+            source.closed.append((os.fsdecode(item.path), os.strerror(errno.EACCES)))
         elif stat.S_ISREG(item.status.st_mode) or stat.S_ISDIR(item.status.st_mode) or item.target is not None:
             source.items.append(item)
         else:
@@ -144,6 +155,7 @@ def _one(client: Client, source: Source, place: dict[str, Any], goal: _Goal, cou
     regular = sum(stat.S_ISREG(item.status.st_mode) for item in source.items)
     count.pushed.kept += regular - len(files)
     count.pushed.skipped += source.skipped
+    count.pushed.closed += source.closed
     count.pushed.modes += len(modes)
     count.meter.expect(len(files), size)
     if size >= rsync.WORTH and rsync.usable(place):
@@ -287,5 +299,12 @@ def _walk(top: bytes, prefix: bytes) -> Iterator[Item]:
         if blocks.is_part(entry.name) or entry.name == os.fsencode(rsync.PARTS):
             continue
         yield Item(path, status, target)
-        if stat.S_ISDIR(status.st_mode):
+        if stat.S_ISDIR(status.st_mode) and _readable(entry.path, status):
             yield from _walk(top, path + b"/")
+
+
+def _readable(path: bytes, status: os.stat_result) -> bool:
+    """Whether we may read a file, or look into a folder; anything else is not read."""
+    if stat.S_ISDIR(status.st_mode):
+        return os.access(path, os.R_OK | os.X_OK)
+    return not stat.S_ISREG(status.st_mode) or os.access(path, os.R_OK)

@@ -88,6 +88,7 @@ class Kept(TypedDict):
 
     schema: int
     node: str
+    closed: list[str]
     live: list[str]
     waiting: list[str]
     runs: int
@@ -224,6 +225,13 @@ class Changed(TypedDict):
     diff: str
 
 
+class Closed(TypedDict):
+    """A file or folder that could not be read, and why."""
+
+    path: str
+    why: str
+
+
 class Pushed(TypedDict):
     """What came to one node; `kept` were there already, of which `modes` got another mode; `skipped` are no files."""
 
@@ -234,6 +242,7 @@ class Pushed(TypedDict):
     kept: int
     modes: int
     skipped: list[str]
+    closed: list[Closed]
 
 
 class Push(TypedDict):
@@ -251,6 +260,7 @@ class Pulled(TypedDict):
     bytes: int
     kept: int
     refused: list[str]
+    closed: list[Closed]
 
 
 class Pull(TypedDict):
@@ -268,6 +278,8 @@ class Results(TypedDict):
     files: int
     bytes: int
     kept: int
+    refused: list[str]
+    closed: list[Closed]
 
 
 class Fetched(TypedDict):

@@ -27,6 +27,7 @@ _PART = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
 class Brought:
     """What came home: `files` and `bytes` now, `kept` were here already, `refused` would have left the folder.
 
+    `closed` did not come because the node could not read it, each with why.
     `name` is that of the one file in `folder` that was asked for, "" for a folder.
     """
 
@@ -35,6 +36,7 @@ class Brought:
     bytes: int = 0
     kept: int = 0
     refused: list[str] = field(default_factory=list)
+    closed: list[tuple[str, str]] = field(default_factory=list)
     name: str = ""
 
     def add(self, other: Brought) -> None:
@@ -43,6 +45,7 @@ class Brought:
         self.bytes += other.bytes
         self.kept += other.kept
         self.refused += other.refused
+        self.closed += other.closed
 
     @property
     def shown(self) -> str:

@@ -74,6 +74,7 @@ def test_a_good_node_has_nothing_to_mend() -> None:
         ({"drained": True}, {}, "warn", "drained"),
         ({"jobs": [4]}, {"live": ["4.1", "3.2"]}, "warn", "attempts 3.2 run there"),
         ({}, {"waiting": ["5.1"]}, "ok", "5.1 is still on its way home"),
+        ({}, {"closed": ["/h/.afield"]}, "bad", "/h/.afield cannot be written: no job can start"),
         ({}, {"others": ["ab"]}, "ok", "other stores of this account keep things there: 1"),
     ],
 )

@@ -11,7 +11,7 @@ import click
 from afield.cli import context
 from afield.cli.places import Where, resolve, where_options
 from afield.cli.terminal import Filter
-from afield.errors import NotFound, UsageError
+from afield.errors import NotAllowed, NotFound, UsageError
 
 
 @click.command(name="cat", short_help="write out a file of a node or a job")
@@ -45,7 +45,8 @@ def _write(client: Any, place: dict[str, Any]) -> None:
             at = head["offset"] + len(data)
             _out(data, clean)
         elif head["on"] == "gone":
-            raise NotFound(f"{place['path']} on {place['node']} cannot be read", why=head["why"])
+            trouble = NotAllowed if head.get("closed") else NotFound
+            raise trouble(f"{place['path']} on {place['node']} cannot be read", why=head["why"])
         elif head["on"] == "file":
             size = head["size"]
     _zeros(size - at)

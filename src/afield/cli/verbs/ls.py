@@ -70,8 +70,8 @@ def _entry(row: list[Any]) -> View:
 
 
 def _line(row: View) -> str:
-    kind = {"dir": stat.S_IFDIR, "link": stat.S_IFLNK}.get(row["kind"], stat.S_IFREG)
+    kind = {"dir": stat.S_IFDIR, "closed": stat.S_IFDIR, "link": stat.S_IFLNK}.get(row["kind"], stat.S_IFREG)
     when = time.strftime("%Y-%m-%d %H:%M", time.localtime(row["mtime_ns"] / 1e9))
-    name = show.safe(row["path"]) + ("/" if row["kind"] == "dir" else "")
+    name = show.safe(row["path"]) + ("/" if row["kind"] in ("dir", "closed") else "")
     target = f" -> {show.safe(row['link'])}" if row["link"] is not None else ""
     return f"{stat.filemode(kind | row['mode'])}  {row['size']:>14,}  {when}  {name}{target}"

@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from afield.cli import context, show
-from afield.cli.places import Progress, Where, each, label, resolve, where_options
+from afield.cli.places import Progress, Where, each, label, resolve, unread, where_options
 from afield.errors import UsageError
 
 View = dict[str, Any]
@@ -24,8 +24,9 @@ View = dict[str, Any]
 def command(words: tuple[str, ...], output: Path | None, replace: bool, where: Where, as_json: str | None) -> int:
     """Bring what a job left in its outputs folder to outputs/JOB/ in the workspace; or files from places to DEST.
 
-    What is here already is not brought again; after a cut the same command goes on. Of several workers or nodes each
-    has a folder of its own, wN or the node's name: in DEST where that exists, else beside it with DEST in it.
+    What is here already is not brought again; after a cut the same command goes on. A file that cannot be read is
+    named, the rest is brought, and the exit code is 1. Of several workers or nodes each has a folder of its own, wN or
+    the node's name: in DEST where that exists, else beside it with DEST in it.
 
     \b
       afield pull 3                            job 3's results
@@ -72,7 +73,8 @@ def _files(sources: list[str], destination: str, how: tuple[Where, bool], as_jso
     finally:
         progress.close()
     _tell(brought, progress.seconds, as_json)
-    return status
+    closed = [one for b in brought for one in b.closed]
+    return max(status, unread(closed, "on the node", quiet=bool(as_json)))
 
 
 def _tag(places: list[View], place: View, wanted: Any) -> str:
@@ -98,10 +100,7 @@ def _goal(place: View, destination: Path, within: bool, tag: str) -> Callable[[b
 
 def _tell(brought: list[Any], seconds: float, as_json: str | None) -> None:
     if as_json:
-        rows = [
-            {"folder": str(b.folder), "files": b.files, "bytes": b.bytes, "kept": b.kept, "refused": b.refused}
-            for b in brought
-        ]
+        rows = [{"folder": str(b.folder), **_row(b)} for b in brought]
         show.as_json({"schema": 1, "pulled": rows}, context.fields(as_json))
         return
     for b in brought:
@@ -112,6 +111,11 @@ def _tell(brought: list[Any], seconds: float, as_json: str | None) -> None:
 def _refused(brought: Any) -> None:
     for name in brought.refused:
         show.say(f"left out: {show.safe(name)} (it leads out of the folder, is no file, or is gone)")
+
+
+def _row(brought: Any) -> View:
+    closed = [{"path": path, "why": why} for path, why in brought.closed]
+    return {name: getattr(brought, name) for name in ("files", "bytes", "kept", "refused")} | {"closed": closed}
 
 
 def _counts(brought: Any) -> str:
@@ -127,13 +131,12 @@ def _results(word: str, output: Path | None, as_json: str | None) -> int:
     view = client.job(context.number(client, context.JOB.convert(word, None, None)))
     brought = pull(client, view, output)
     if as_json:
-        row = {"files": brought.files, "kept": brought.kept, "bytes": brought.bytes, "folder": str(brought.folder)}
-        show.as_json({"schema": 1, **row}, context.fields(as_json))
-        return 0
+        show.as_json({"schema": 1, "folder": str(brought.folder), **_row(brought)}, context.fields(as_json))
+        return unread(brought.closed, "on the node", quiet=True)
     _refused(brought)
-    if not brought.files and not brought.kept:
+    if brought.files or brought.kept:
+        print(brought.folder)
+        show.say(_counts(brought))
+    elif not brought.closed:
         show.say(f"job {view['number']} left no files in its outputs folder")
-        return 0
-    print(brought.folder)
-    show.say(_counts(brought))
-    return 0
+    return unread(brought.closed, "on the node")

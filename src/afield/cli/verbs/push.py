@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from afield.cli import context, show
-from afield.cli.places import Progress, Where, each, resolve, where_options
+from afield.cli.places import Progress, Where, each, resolve, unread, where_options
 
 
 @click.command(name="push", short_help="bring files and folders to nodes")
@@ -16,6 +16,7 @@ from afield.cli.places import Progress, Where, each, resolve, where_options
 @click.argument("words", nargs=-1, required=True, metavar="SRC... [NODE:]DEST")
 def command(words: tuple[str, ...], where: Where, as_json: str | None) -> int:
     """Bring files and folders to a node. What is there already is not sent; after a cut the same command goes on.
+    A file that cannot be read is named, the rest is brought, and the exit code is 1.
 
     \b
       afield push data/train.bin box1:data/      your area there (USER_DIR)
@@ -42,7 +43,8 @@ def command(words: tuple[str, ...], where: Where, as_json: str | None) -> int:
     finally:
         progress.close()
     _tell(done, wanted, progress.seconds, as_json)
-    return status
+    closed = [one for source in found for one in source.closed]
+    return max(status, unread(closed, "here", quiet=bool(as_json)))
 
 
 def _tell(done: list[Any], wanted: Any, seconds: float, as_json: str | None) -> None:
@@ -50,7 +52,10 @@ def _tell(done: list[Any], wanted: Any, seconds: float, as_json: str | None) -> 
 
     done.sort(key=lambda pushed: pushed.node)
     if as_json:
-        show.as_json({"schema": 1, "pushed": [asdict(pushed) for pushed in done]}, context.fields(as_json))
+        rows = [
+            {**asdict(pushed), "closed": [{"path": path, "why": why} for path, why in pushed.closed]} for pushed in done
+        ]
+        show.as_json({"schema": 1, "pushed": rows}, context.fields(as_json))
         return
     for pushed in done:
         for name in pushed.skipped:
