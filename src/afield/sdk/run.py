@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Unpack
 
+from afield.errors import UsageError
 from afield.sdk.client import Client
 from afield.sdk.job import Job
 from afield.sdk.options import Options
@@ -23,9 +24,14 @@ def run(*argv: str | os.PathLike[str], folder: str | Path | None = None, **optio
 
 
 def job(number: int) -> Job:
-    """A job by its number, also one that another program submitted. Raises NotFound."""
+    """A job by its number, also one that another program submitted. Raises NotFound, UsageError for no number."""
+    try:
+        wanted = int(number)
+    except (TypeError, ValueError) as error:
+        hints = ["af.job(12)", "af.jobs(all=True)[0] is the newest one"]
+        raise UsageError(f"{number!r} is not the number of a job", hints=hints) from error
     client = Client()
-    return Job(client, client.job(number))
+    return Job(client, client.job(wanted))
 
 
 def jobs(*, all: bool = False, limit: int = 1000) -> list[Job]:

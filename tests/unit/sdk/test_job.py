@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -64,3 +65,10 @@ def test_public_names_are_few_and_lead_somewhere() -> None:
     assert all(getattr(afield, name) for name in afield.__all__)
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):
         _ = afield.nothing  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("word", ["@last", "train", "", None])
+def test_what_is_no_number_of_a_job_is_told(word: Any) -> None:
+    with pytest.raises(afield.AfieldError, match="is not the number of a job") as caught:
+        afield.job(word)
+    assert int(caught.value.exit) == 2
