@@ -7,6 +7,7 @@ and a failure here is one everywhere. `AFIELD_EXAMPLES=night` draws others each 
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Iterator
 
 import pytest
@@ -23,6 +24,9 @@ _KEPT = DirectoryBasedExampleDatabase("build/examples")
 settings.register_profile("same", derandomize=True, database=None, deadline=None, suppress_health_check=_SLOW)
 settings.register_profile("night", database=_KEPT, deadline=None, suppress_health_check=_SLOW)
 settings.load_profile(os.environ.get("AFIELD_EXAMPLES", "same"))
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    # `make test &` of a script: all that is started would be deaf to the Ctrl-C that tests send.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
