@@ -27,6 +27,7 @@ class Terminal:
     """One command as the foreground program of a terminal of its own."""
 
     def __init__(self, sandbox: Sandbox, *argv: str) -> None:
+        self.sandbox = sandbox
         self.main, side = pty.openpty()
         self.side = os.fdopen(side)
         self.before = termios.tcgetattr(side)
@@ -50,7 +51,10 @@ class Terminal:
             self.text += os.read(self.main, 65536).decode(errors="replace")
 
     def end(self) -> int:
-        status = self.command.wait(30)
+        try:
+            status = self.command.wait(30)
+        except subprocess.TimeoutExpired:
+            raise AssertionError(f"it did not end; shown: {self.text!r}\n{self.sandbox.story()}") from None
         while select.select([self.main], [], [], 0.0)[0]:
             self.text += os.read(self.main, 65536).decode(errors="replace")
         return status
