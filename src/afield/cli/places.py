@@ -161,6 +161,11 @@ def unread(closed: Sequence[tuple[str, str]], where: str, *, quiet: bool = False
     return int(Exit.FAILED)
 
 
+def named(closed: Sequence[tuple[str, str]]) -> list[View]:
+    """The same files as rows of JSON."""
+    return [{"path": path, "why": why} for path, why in closed]
+
+
 class Progress:
     """How far copies are, on one line of a terminal that gives way; off one nothing is shown until the end."""
 

@@ -335,7 +335,7 @@ def seal(paths, attempt, reason, by):
     """Takes the attempt's lock and seals the folder: no program will ever start in it. The facts after it.
 
     Nothing is written while somebody holds the lock (the facts say "held"), nor while a program lives (an orphan): who
-    ordered the seal may have looked before it began, and its keeper leaves what is sealed to end unseen.
+    ordered the seal may have looked before it began.
     """
     split(attempt)
     run = paths.run(attempt)

@@ -4,7 +4,7 @@ import os
 import time
 
 from . import devices, environment
-from .mounts import network_filesystem
+from .mounts import listed, network_filesystem
 
 PATIENCE_S = 20
 REACH_S = 2.0
@@ -21,7 +21,8 @@ def probe(paths, hosts=()):
     total = min(memory.get("MemTotal", 0), limit) if limit else memory.get("MemTotal", 0)
     disk = os.statvfs(paths.root)
     found, trouble = gpus(paths.store)
-    root_fs, run_fs = (network_filesystem(path) or "" for path in (paths.root, paths.runroot))
+    mounts = listed()
+    root_fs, run_fs = (network_filesystem(path, mounts) or "" for path in (paths.root, paths.runroot))
     known = {
         "cpu": cpus(),
         "memory_bytes": total,

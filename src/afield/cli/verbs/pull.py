@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from afield.cli import context, show
-from afield.cli.places import Progress, Where, each, label, resolve, unread, where_options
+from afield.cli.places import Progress, Where, each, label, named, resolve, unread, where_options
 from afield.errors import UsageError
 
 View = dict[str, Any]
@@ -114,8 +114,8 @@ def _refused(brought: Any) -> None:
 
 
 def _row(brought: Any) -> View:
-    closed = [{"path": path, "why": why} for path, why in brought.closed]
-    return {name: getattr(brought, name) for name in ("files", "bytes", "kept", "refused")} | {"closed": closed}
+    counts = {name: getattr(brought, name) for name in ("files", "bytes", "kept", "refused")}
+    return {**counts, "closed": named(brought.closed)}
 
 
 def _counts(brought: Any) -> str:

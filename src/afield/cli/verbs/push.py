@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from afield.cli import context, show
-from afield.cli.places import Progress, Where, each, resolve, unread, where_options
+from afield.cli.places import Progress, Where, each, named, resolve, unread, where_options
 
 
 @click.command(name="push", short_help="bring files and folders to nodes")
@@ -52,9 +52,7 @@ def _tell(done: list[Any], wanted: Any, seconds: float, as_json: str | None) -> 
 
     done.sort(key=lambda pushed: pushed.node)
     if as_json:
-        rows = [
-            {**asdict(pushed), "closed": [{"path": path, "why": why} for path, why in pushed.closed]} for pushed in done
-        ]
+        rows = [{**asdict(pushed), "closed": named(pushed.closed)} for pushed in done]
         show.as_json({"schema": 1, "pushed": rows}, context.fields(as_json))
         return
     for pushed in done:
