@@ -53,8 +53,12 @@ def noted(ledger: Path, word: str, number: int) -> list[str]:
 
 
 def report(what: str, count: int, violations: int, seed: int = SEED, **detail: Any) -> None:
-    """Shows the totals of a campaign and adds them to the file that AFIELD_TOTALS names, for tools/trust.py to read."""
-    totals = {"what": what, "count": count, "violations": violations, "seed": seed, "detail": detail}
+    """Records what a campaign came to."""
+    record({"what": what, "count": count, "violations": violations, "seed": seed, "detail": detail})
+
+
+def record(totals: dict[str, Any]) -> None:
+    """Shows totals and adds them to the file that AFIELD_TOTALS names, for tools/trust.py to read."""
     print(json.dumps(totals))
     asked = os.environ.get("AFIELD_TOTALS")
     if asked:

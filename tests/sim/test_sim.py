@@ -13,7 +13,8 @@ from typing import Any
 
 import pytest
 
-from tests.sim.run import many, one, quiet, tell
+from tests.chaos.kit import record
+from tests.sim.run import counted, many, one, quiet, tell
 
 SCHEDULES = int(os.environ.get("AFIELD_SCHEDULES", "5000"))
 BASE = int(os.environ.get("AFIELD_SEED_BASE", "0"))
@@ -49,6 +50,7 @@ def garbage() -> Iterator[None]:
 def test_no_schedule_loses_a_job() -> None:
     totals = many(BASE, BASE + SCHEDULES, 1, 20)
     print(tell(totals, totals.seconds))
+    record(counted(totals, BASE))
     assert not totals.violations, tell(totals, totals.seconds)
     assert not totals.mismatches
 
