@@ -10,7 +10,7 @@ import random
 import select
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -111,10 +111,26 @@ class Arena:
         return list(self._controllers)
 
     def story(self) -> str:
-        """The sandbox's, and what of ours broke by itself."""
+        """The sandbox's, what of ours broke by itself, and all that is known of jobs without an end."""
         stores = self.sandbox.home / ".afield/s"
         troubles = [*stores.glob(f"*/runs/*/{folder.TROUBLE}"), *stores.glob("*/keeper-*.trouble")]
-        return "\n".join([*(f"{path} broke: {path.read_text()}" for path in troubles), self.sandbox.story()])
+        broke = [f"{path} broke: {path.read_text()}" for path in troubles]
+        try:
+            hang = [line for view in self.look() for line in self._hanging(view, stores)]
+        except Gone as error:
+            hang = [str(error)]
+        return "\n".join([*broke, *hang, self.sandbox.story()])
+
+    def _hanging(self, view: dict[str, Any], stores: Path) -> Iterator[str]:
+        number = view["number"]
+        yield f"--- job {number} has no end\n{self.call('GET', f'/v1/jobs/{number}/why')}\n{view}"
+        for path in sorted(stores.glob(f"*/runs/{number}.*/**/*")):
+            if path.is_file():
+                yield f"{path}: {path.read_bytes()[:400]!r}"
+        for process in self.sandbox.processes():
+            held = [str(path) for path in _opened(process.pid) if f"/runs/{number}." in str(path)]
+            if held:
+                yield f"pid {process.pid} has open {held}"
 
     # killing
 
@@ -286,6 +302,13 @@ class Arena:
             self._kill_controller(signal.SIGKILL)
             self.bury()
         self.sandbox.close()
+
+
+def _opened(pid: int) -> list[Path]:
+    try:
+        return [place.readlink() for place in Path(f"/proc/{pid}/fd").iterdir()]
+    except OSError:
+        return []
 
 
 def _folders(sandbox: Sandbox) -> Folders:

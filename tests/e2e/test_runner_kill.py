@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import fcntl
+import json
 import os
 import signal
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from shlex import quote
 from typing import Any
@@ -283,8 +285,60 @@ def test_a_seal_between_two_watchers_leaves_nothing_behind(node: Node) -> None:
     finally:
         os.kill(keeper, signal.SIGCONT)
     wait_until(lambda: not alive(daemon))
-    assert wait_until(lambda: node.facts("1.1")["final"])["writer"] == "keeper"
-    assert node.facts("1.1")["sealed"] == {"reason": "nobody is seen", "by": "controller"}
+    wait_until(lambda: not node.ask("ping")["attempts"])
+    facts = node.facts("1.1")
+    assert (verdict.verdict(facts), facts["final"]) == (verdict.ENDED, None)
+    assert facts["sealed"] == {"reason": "nobody is seen", "by": "controller"}
+
+
+def test_a_seal_is_the_last_word_also_when_a_stop_comes_after_it(node: Node) -> None:
+    """Found by a simulated schedule: the keeper told an attempt as stopped that was known as never started."""
+    node.launch("1.1", BODY, gang=True, gate_s=600.0)
+    node.until("1.1", verdict.READY)
+    keeper = node.ask("ping")["pid"]
+    shepherd = json.loads(node.text("1.1", folder.LOCK))["pid"]
+    os.kill(keeper, signal.SIGSTOP)
+    try:
+        node.kill(shepherd)
+        wait_until(lambda: not alive(shepherd))
+        facts = real.perform(folder.seal(node.paths, "1.1", "nobody is seen", "controller"))
+        assert verdict.verdict(facts) == verdict.NEVER_STARTED
+        order = {"k": 1, "why": "failure", "grace_s": 0.1, "by": "ann"}
+        real.perform(folder.write_stop(node.paths, "1.1", order))
+    finally:
+        os.kill(keeper, signal.SIGCONT)
+    wait_until(lambda: f'"pid":{keeper},' in node.text("1.1", folder.LOCK))
+    wait_until(lambda: not node.ask("ping")["attempts"])
+    facts = node.facts("1.1")
+    assert (verdict.verdict(facts), facts["final"]) == (verdict.NEVER_STARTED, None)
+
+
+@pytest.mark.parametrize("stopped", [False, True])
+def test_a_new_shepherd_ends_what_killed_watchers_left_of_a_stage(stopped: bool, node: Node) -> None:
+    """Found by a simulated schedule: a setup went on beside the end of its attempt, or beside its second run."""
+    setup = f"[ -e {node.home}/pid ] && exit; echo $$ > {node.home}/new; mv {node.home}/new {node.home}/pid; sleep 300"
+    node.launch("1.1", BODY, stages=[{"name": "setup", "argv": ["sh", "-c", setup], "key": "k"}])
+    wait_until((node.home / "pid").exists)
+    left = int((node.home / "pid").read_text())
+    watchers = (node.ask("ping")["pid"], json.loads(node.text("1.1", folder.LOCK))["pid"])
+    for pid in watchers:
+        node.kill(pid)
+    wait_until(lambda: not any(map(alive, watchers)))
+    assert alive(left)
+    if stopped:
+        order = {"k": 1, "why": "user", "grace_s": 0.1, "by": "ann"}
+        real.perform(folder.write_stop(node.paths, "1.1", order))
+    with open(node.paths.run("1.1") + "/" + folder.LOCK) as lock, ThreadPoolExecutor() as pool:
+        # Held until the new keeper has looked around: it is the new shepherd that must take this up.
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        answer = pool.submit(node.ask, "start", attempt="1.1")
+        wait_until(lambda: node.ask("ping")["attempts"])
+        fcntl.flock(lock, fcntl.LOCK_UN)
+        assert answer.result()["state"] == "started"
+    facts = node.until("1.1")
+    assert not alive(left)
+    assert facts["final"]["why"] == ("user" if stopped else None)
+    assert node.begun() == (0 if stopped else 1)
 
 
 def test_a_reboot_is_told_from_a_kill(node: Node) -> None:

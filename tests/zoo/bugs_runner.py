@@ -146,11 +146,11 @@ BUGS = (
                 "runner/watch.py",
                 """        yield from self.clear()
         self.cleared = True
-        yield from self._last_holder()
+        yield from self.last_holder()
         if self.broken:""",
                 """        if self.broken:
             yield from self.clear()
-            yield from self._last_holder()""",
+            yield from self.last_holder()""",
             ),
             Edit(
                 "runner/watch.py",

@@ -66,6 +66,7 @@ class Care:
         yield Put(self.paths.run(self.attempt) + "/" + folder.LOCK, folder.dump(identity))
         case = Case(self.paths, self.attempt, spec, "keeper", me)
         case.kin = self.kin
+        case.closed = found["sealed"] is not None
         begun = {rank: p for rank, p in found["processes"].items() if p["started"] and not _unopened(p)}
         if not begun:
             yield from self._before(case, found)

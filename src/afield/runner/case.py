@@ -20,7 +20,7 @@ class Case:
     """`who` is "shepherd" or "keeper" and begins the labels; `me` is the process: {"pid", "start", ...} of Self.
 
     `kin(table)` yields effects and gives identities that belong to the attempt beside its known programs; `proof` says
-    that having no child proves that nothing of the attempt is left.
+    that having no child proves that nothing of the attempt is left; `closed`, that a seal is the last word on it.
     """
 
     def __init__(self, paths, attempt, spec, who, me):
@@ -34,6 +34,7 @@ class Case:
         self.mark = folder.mark(spec, attempt)
         self.kin = _nobody
         self.proof = False
+        self.closed = False
         self.secrets = {}
 
     def label(self, name):
@@ -59,7 +60,9 @@ class Case:
             yield from folder.write_seal(self.run, reason, self.who, self.who)
 
     def final(self, **fields):
-        """Writes final.json, the last word on this node."""
+        """Writes final.json, the last word on this node, unless that was said."""
+        if self.closed:
+            return
         wall, mono, _ = yield Now()
         value = {"by_us": fields.get("why") is not None, "why": None, "by": "", "cause": None, "survivors": []}
         value.update({"stage": None, "usage": {}, "at": wall, "mono": mono, "writer": self.who})

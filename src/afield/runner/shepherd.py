@@ -42,6 +42,7 @@ def _live(paths, attempt, me, secrets):
     run = paths.run(attempt)
     _, _, boot = yield Now()
     identity = {"pid": me["pid"], "start": me["start"], "boot": boot}
+    before = yield Read(run + "/" + folder.LOCK, 200)
     yield Put(run + "/" + folder.LOCK, folder.dump(identity))
     spec = yield from folder.read_spec(paths, attempt)
     reason = yield from _refusal(paths, attempt, spec)
@@ -54,8 +55,10 @@ def _live(paths, attempt, me, secrets):
     yield Tell(STARTED, label="shepherd.told")
     case = Case(paths, attempt, spec, "shepherd", me)
     case.secrets = secrets or {}
-    case.proof = yield Subreaper()
     case.kin = functools.partial(_children, me["pid"])
+    if before:
+        yield from stages.end_left(case)
+    case.proof = yield Subreaper()
     yield from _care(case, devices)
     return ""
 

@@ -2,10 +2,24 @@
 
 from . import folder, memory, program
 from .case import Over
-from .effects import Drop, Lock, Mkdir, Now, Open, Program, Reap, Shut, Size, Unlink, Wait, Write
+from .effects import Drop, List, Lock, Mkdir, Now, Open, Program, Reap, Shut, Size, Unlink, Wait, Write
 from .watch import Member, Watch
 
 POLL_S = 1.0
+
+
+def end_left(case):
+    """Ends what an earlier shepherd of this attempt left of a stage, when its keeper was killed with it."""
+    _, mono, boot = yield Now()
+    members = []
+    for name in (yield List(case.run + "/" + folder.STAGES)) or ():
+        place = folder.STAGES + "/" + name
+        started = yield from folder.load("%s/%s/%s" % (case.run, place, folder.STARTED), case.nonce)
+        if started is not None and started.get("boot") == boot:
+            members.append(Member(place, started["pid"], started["start"]))
+    watch = Watch(case, members, mono, rules=False)
+    yield from watch.clear()
+    yield from watch.last_holder()
 
 
 def run_all(case, kitchen):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -56,24 +55,27 @@ def _files(sources: list[str], destination: str, how: tuple[Where, bool], as_jso
     client = context.client()
     progress = Progress("pull")
     brought: list[Any] = []
+    closed: list[tuple[str, str]] = []
     status = 0
     try:
         for word in sources:
             wanted = parse(word)
             places = resolve(client, wanted, how[0], tools=True)
             several = destination.endswith("/") or len(sources) > 1
-            goals = {p["worker"]: _goal(p, Path(destination), several, _tag(places, p, wanted)) for p in places}
+            tags = {p["worker"]: _tag(places, p, wanted) for p in places}
+            goals = {p["worker"]: _goal(p, Path(destination), several, tags[p["worker"]], how[1]) for p in places}
 
-            def one(place: View, goals: dict[int, Any] = goals) -> None:
-                goal = goals[place["worker"]](how[1])
-                brought.append(bring(client, place, goal, progress.meter))
-                brought[-1].name = goal.rename
+            def one(place: View, tags: dict[int, str] = tags, goals: dict[int, Any] = goals) -> None:
+                tag, goal = tags[place["worker"]], goals[place["worker"]]
+                came = bring(client, place, goal, progress.meter)
+                came.name = goal.rename
+                brought.append(came)
+                closed.extend((f"{tag}/{path}" if tag else path, why) for path, why in came.closed)
 
             status = max(status, each(places, one))
     finally:
         progress.close()
     _tell(brought, progress.seconds, as_json)
-    closed = [one for b in brought for one in b.closed]
     return max(status, unread(closed, "on the node", quiet=bool(as_json)))
 
 
@@ -81,7 +83,7 @@ def _tag(places: list[View], place: View, wanted: Any) -> str:
     return label(place, job=wanted.job is not None) if len(places) > 1 else ""
 
 
-def _goal(place: View, destination: Path, within: bool, tag: str) -> Callable[[bool], Any]:
+def _goal(place: View, destination: Path, within: bool, tag: str, replace: bool) -> Any:
     """Where one place goes, as cp; of several, DEST/TAG/NAME, or TAG/DEST where DEST is not there yet."""
     from afield.sdk.bring import Goal
 
@@ -89,13 +91,9 @@ def _goal(place: View, destination: Path, within: bool, tag: str) -> Callable[[b
         folder, name = destination / tag, place.get("path", "").rpartition("/")[2]
     else:
         folder, name = destination.parent / tag, destination.name
-
-    def make(replace: bool) -> Any:
-        if place["kind"] == "dir":
-            return Goal(folder / name, replace=replace)
-        return Goal(folder, rename=name, replace=replace)
-
-    return make
+    if place.get("kind") == "dir":
+        return Goal(folder / name, replace=replace)
+    return Goal(folder, rename=name, replace=replace)
 
 
 def _tell(brought: list[Any], seconds: float, as_json: str | None) -> None:
