@@ -237,4 +237,28 @@ BUGS = (
             ),
         ),
     ),
+    Bug(
+        "old news after newer",
+        "an end with a reason",
+        "what a node tells when it is followed counts when the answer is looked at, also behind newer news",
+        (
+            Edit(
+                "controller/core.py",
+                """            await link.call("watch", attempt=str(attempt.id), cursors=cursors)
+""",
+                """            told, _ = await link.call("watch", attempt=str(attempt.id), cursors=cursors)
+        self._watch.heard(attempt.id, session.name, told["facts"])
+""",
+            ),
+            Edit(
+                "runner/verbs.py",
+                """        self._link.outlet.send({"on": "facts", "attempt": head["attempt"], "facts": facts})
+        return {}
+""",
+                """        return {"facts": facts}
+""",
+            ),
+        ),
+        "fresh links",
+    ),
 )

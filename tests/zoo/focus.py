@@ -128,10 +128,10 @@ _NUMBERS: dict[str, Any] = {"pids": 25, "subreapers": False}
 """So few numbers that they are soon given again."""
 
 FOCUSES = {
-    "swarm": Focus(most=40),
+    "swarm": Focus(most=100),
     "power": Focus({"timed": {"power cut": 6}, "split": 0.5}, most=120),
     "stops": Focus(
-        {"kills": {"controller": 8}, "timed": {"unreachable": 8}, "latency": 0.1},
+        {"kills": {"controller": 16}, "timed": {"unreachable": 8}, "latency": 0.1},
         _each(_same, _long),
         patience_s=1800.0,
         most=120,
@@ -161,19 +161,26 @@ FOCUSES = {
     ),
     "cleaned": Focus({"timed": {"clean": 40}, "twice": 0.9}, _each(_early, _body), most=20),
     "cleaned and killed": Focus(
-        {"timed": {"clean": 40}, "twice": 0.9, "kills": {"shepherd": 8}}, _each(_early, _body), most=10
+        {"timed": {"clean": 40}, "twice": 0.9, "kills": {"shepherd": 8}}, _each(_early, _body), most=80
     ),
     "many keepers": Focus(
         {"timed": {"upgrade": 8, "cut": 8}, "twice": 0.9, "kills": {"keeper": 6}}, _each(_prepared, _body), most=20
     ),
-    "numbers": Focus({**_NUMBERS, "kills": {"keeper": 6, "shepherd": 6, "both": 8}}, most=200),
+    "numbers": Focus({**CALM, **_NUMBERS, "kills": {"keeper": 4, "shepherd": 12, "both": 16}}, most=200),
     "numbers and boots": Focus(
         {**_NUMBERS, "kills": {"keeper": 6, "shepherd": 6, "both": 4}, "timed": {"reboot": 3}}, most=200
     ),
     "watchers": Focus({"kills": {"both": 6, "keeper": 2, "shepherd": 2}}, most=160),
+    "one watcher": Focus({**CALM, "kills": {"shepherd": 12}}, most=60),
     "careless": Focus({"kills": {"both": 6}, "subreapers": False}, _careless, patience_s=1800.0, most=10),
     "silence": Focus({"timed": {"unreachable": 8}}, _each(_early, lambda body, _: replace(body, lasts=30.0)), most=120),
     "reboots": Focus({"timed": {"reboot": 6}}, _each(lambda plan: replace(plan, policy=Policy.RERUN), _body), most=40),
+    "fresh links": Focus(
+        {**CALM, "latency": 1.0, "kills": {"link": 20, "shepherd": 2, "keeper": 2}},
+        _each(_same, lambda body, _: replace(body, lasts=0.5, daemons=0.0)),
+        patience_s=1800.0,
+        most=160,
+    ),
     "output": Focus(
         {"pieces": 0.9, "latency": 0.3, "timed": {"cut": 60, "unreachable": 4, "clean": 80}},
         _each(_same, lambda body, _: replace(body, lasts=0.5, chunks=12)),

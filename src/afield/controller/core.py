@@ -298,8 +298,7 @@ class Controller:
         link = await session.link()
         cursors = self._watch.cursors(attempt.id, session.name)
         with points.around("controller.watch"):
-            facts, _ = await link.call("watch", attempt=str(attempt.id), cursors=cursors)
-        self._watch.heard(attempt.id, session.name, facts["facts"])
+            await link.call("watch", attempt=str(attempt.id), cursors=cursors)
 
     async def _met(self) -> None:
         """Wait for nodes that are being reached for the first time: what they have decides what can ever run."""

@@ -101,7 +101,10 @@ class Verbs:
 
     def _watch(self, head, _):
         folder.split(head["attempt"])
-        return {"facts": self._link.follower.watch(head["attempt"], head.get("cursors") or {}, self._link.now())}
+        facts = self._link.follower.watch(head["attempt"], head.get("cursors") or {}, self._link.now())
+        # A push, like all facts after them: who waits for a reply may see it after a push that came behind it.
+        self._link.outlet.send({"on": "facts", "attempt": head["attempt"], "facts": facts})
+        return {}
 
     def _unwatch(self, head, _):
         self._link.follower.unwatch(head["attempt"])
