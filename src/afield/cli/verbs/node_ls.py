@@ -7,13 +7,21 @@ from typing import Any
 import click
 
 from afield.cli import context, show
+from afield.cli.grid import Column
 from afield.cli.jobs import is_free
 
 SKEW_S = 2.0
 """A clock that differs by less is right."""
 
 HEADS = ["NODE", "HEALTH", "CPU", "MEMORY", "DEVICES", "JOBS", "ASKED"]
-PROBED = ["NODE", "STATE", "WHAT", "MEMORY FREE", "DISK FREE", "LOAD", "UV", "NET", "CLOCK", "NOTE"]
+PROBED: list[str | Column] = [
+    *("NODE", "STATE", "WHAT", "MEMORY FREE", "DISK FREE"),
+    Column("LOAD", rank=1),
+    Column("UV", rank=3),
+    "NET",
+    Column("CLOCK", rank=2),
+    "NOTE",
+]
 COLOURS = {1: {**show.PHASE_COLOURS, "free": show.GREEN, "job": show.YELLOW, "in": show.YELLOW}}
 
 
