@@ -228,7 +228,9 @@ class World:
         machine.exit(process, None, 9)
 
     def pause(self, process: Process, seconds: float) -> None:
-        """SIGSTOP, and SIGCONT later."""
+        """SIGSTOP, and SIGCONT later; not when everything is to work again."""
+        if self.trouble.dead:
+            return
         process.paused = True
         self.scheduler.after(seconds, self.trouble, self.scheduler.resume, process)
 

@@ -13,11 +13,11 @@ from afield.model.node import Node
 from afield.model.policy import Next, after
 from afield.model.task import EnvironmentKind
 
-GATE_S = 120.0
-"""How long one node's part of a gang waits for the others."""
+GATE_S = 600.0
+"""How long one node's part of a gang waits for the others: some launches long whose answers never come."""
 
-BUILDING_GATE_S = 25 * 3600.0
-"""The same where one of them may be busy with an environment, whose build waits a day for its way, or with a stage."""
+BUSY_GATE_S = 25 * 3600.0
+"""The same where one may still be sent files, builds an environment, which waits a day for its way, or has a stage."""
 
 
 def peer_address(node: Node, *, alone: bool = False) -> str:
@@ -62,7 +62,7 @@ def spec(store: str, job: Job, attempt: Attempt, node: NodeName, nodes: Mapping[
         "time_limit_s": job.request.time_limit_s,
         "grace_s": task.grace_s,
         "gang": len(attempt.nodes) > 1,
-        "gate_s": BUILDING_GATE_S if environment.key or task.setup or task.preflight else GATE_S,
+        "gate_s": BUSY_GATE_S if code or environment.key or task.setup or task.preflight else GATE_S,
     }
 
 

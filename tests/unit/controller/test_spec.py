@@ -7,7 +7,8 @@ from dataclasses import replace
 import pytest
 
 from afield.controller.spec import GATE_S, spec
-from afield.model.task import Environment, EnvironmentKind, Task
+from afield.model.ids import TreeHash
+from afield.model.task import Code, Environment, EnvironmentKind, Task
 from afield.runner.environment_way import WITHIN_S
 from tests.unit.plan.worlds import Story
 
@@ -16,11 +17,12 @@ from tests.unit.plan.worlds import Story
     ("task", "patient"),
     [
         (Task(("true",)), False),
+        (Task(("true",), code=Code("w", TreeHash("t"), "/r")), True),
         (Task(("true",), environment=Environment(EnvironmentKind.REQUIREMENTS, "k")), True),
         (Task(("true",), setup=("make",)), True),
         (Task(("true",), preflight=("check",)), True),
     ],
-    ids=["nothing", "environment", "setup", "preflight"],
+    ids=["nothing", "code", "environment", "setup", "preflight"],
 )
 def test_who_is_ready_waits_as_long_as_another_may_build(task: Task, patient: bool) -> None:
     story = Story()
