@@ -7,7 +7,7 @@ import os
 import signal
 
 from afield.testing.hosts import Host, Hosts
-from afield.testing.processes import command_line
+from afield.testing.processes import command_line, running
 from afield.testing.sandbox import Sandbox
 from afield.testing.waiting import wait_until
 
@@ -31,6 +31,19 @@ def test_add_run_and_forget(hosts: Hosts, sandbox: Sandbox, host: Host) -> None:
     assert sandbox.afield("doctor", host.name).returncode == 0
     assert sandbox.afield("node", "rm", host.name).returncode == 0
     assert host.name not in sandbox.afield("node", "ls").stdout.decode()
+
+
+def test_a_job_on_a_removed_node_is_lost_and_says_so(hosts: Hosts, sandbox: Sandbox, host: Host) -> None:
+    other = hosts[1]
+    assert sandbox.afield("node", "add", other.name).returncode == 0
+    two = ("-n", host.name, "-n", other.name, "--request", "2:[cpu=2]")
+    assert sandbox.afield("run", *two, "-d", "--", "sh", "-c", "echo up; sleep 300").returncode == 0
+    wait_until(lambda: sandbox.afield("logs", "1").stdout.count(b"up") == 2)
+    assert sandbox.afield("node", "rm", host.name).returncode == 4
+    assert sandbox.afield("node", "rm", host.name, "--force").returncode == 0
+    assert sandbox.afield("wait", "1").returncode == 6
+    assert f"node {host.name} was removed".encode() in sandbox.afield("show", "1").stdout
+    assert not [p for p in running() if p.uid == other.user.pw_uid and p.name == "sleep"], "the other part was stopped"
 
 
 def test_exec_on_one_and_on_all(hosts: Hosts, sandbox: Sandbox, host: Host) -> None:

@@ -313,18 +313,10 @@ def test_a_seal_is_the_last_word_also_when_a_stop_comes_after_it(node: Node) -> 
     assert (verdict.verdict(facts), facts["final"]) == (verdict.NEVER_STARTED, None)
 
 
-@pytest.mark.parametrize("stopped", [False, True])
+@pytest.mark.parametrize("stopped", [False, True], ids=["goes on", "stopped"])
 def test_a_new_shepherd_ends_what_killed_watchers_left_of_a_stage(stopped: bool, node: Node) -> None:
     """Found by a simulated schedule: a setup went on beside the end of its attempt, or beside its second run."""
-    setup = f"[ -e {node.home}/pid ] && exit; echo $$ > {node.home}/new; mv {node.home}/new {node.home}/pid; sleep 300"
-    node.launch("1.1", BODY, stages=[{"name": "setup", "argv": ["sh", "-c", setup], "key": "k"}])
-    wait_until((node.home / "pid").exists)
-    left = int((node.home / "pid").read_text())
-    watchers = (node.ask("ping")["pid"], json.loads(node.text("1.1", folder.LOCK))["pid"])
-    for pid in watchers:
-        node.kill(pid)
-    wait_until(lambda: not any(map(alive, watchers)))
-    assert alive(left)
+    left = _stage_left(node)
     if stopped:
         order = {"k": 1, "why": "user", "grace_s": 0.1, "by": "ann"}
         real.perform(folder.write_stop(node.paths, "1.1", order))
@@ -339,6 +331,47 @@ def test_a_new_shepherd_ends_what_killed_watchers_left_of_a_stage(stopped: bool,
     assert not alive(left)
     assert facts["final"]["why"] == ("user" if stopped else None)
     assert node.begun() == (0 if stopped else 1)
+
+
+def test_a_new_keeper_ends_what_killed_watchers_left_of_a_stage(node: Node) -> None:
+    left = _stage_left(node)
+    order = {"k": 1, "why": "user", "grace_s": 0.1, "by": "ann"}
+    real.perform(folder.write_stop(node.paths, "1.1", order))
+    node.ask("poke", attempt="1.1")
+    facts = node.until("1.1")
+    assert (facts["final"]["why"], alive(left), node.begun()) == ("user", False, 0)
+
+
+def _stage_left(node: Node) -> int:
+    """A process of a setup whose watchers were killed."""
+    setup = f"[ -e {node.home}/pid ] && exit; echo $$ > {node.home}/new; mv {node.home}/new {node.home}/pid; sleep 300"
+    node.launch("1.1", BODY, stages=[{"name": "setup", "argv": ["sh", "-c", setup], "key": "k"}])
+    wait_until((node.home / "pid").exists)
+    watchers = (node.ask("ping")["pid"], json.loads(node.text("1.1", folder.LOCK))["pid"])
+    for pid in watchers:
+        node.kill(pid)
+    wait_until(lambda: not any(map(alive, watchers)))
+    left = int((node.home / "pid").read_text())
+    assert alive(left)
+    return left
+
+
+def test_a_second_start_of_what_lives_seals_nothing(node: Node) -> None:
+    node.launch("1.1", f"echo up; until [ -e {node.home}/enough ]; do sleep 0.05; done; exit 7", time_limit_s=1.0)
+    _up(node, "1.1")
+    shepherd = node.shepherd("1.1")
+    for pid in (node.ask("ping")["pid"], shepherd):
+        node.kill(pid)
+    wait_until(lambda: not alive(shepherd))
+    with open(node.paths.run("1.1") + "/" + folder.LOCK) as lock, ThreadPoolExecutor() as pool:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        answer = pool.submit(node.ask, "start", attempt="1.1")
+        wait_until(lambda: node.ask("ping")["attempts"])
+        fcntl.flock(lock, fcntl.LOCK_UN)
+        assert answer.result()["state"] == "already"
+    assert node.facts("1.1")["sealed"] is None
+    node.ask("poke", attempt="1.1")
+    assert node.until("1.1")["final"]["why"] == "time_limit"
 
 
 def test_a_reboot_is_told_from_a_kill(node: Node) -> None:

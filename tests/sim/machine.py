@@ -176,8 +176,8 @@ class Machine(Kernel):
 
         def sync() -> None:
             found = disk.file(temporary)
-            assert found is not None
-            disk.sync(found)
+            if found is not None:  # it is open: removed meanwhile, it is synced all the same
+                disk.sync(found)
 
         def rename() -> None:
             disk.rename(temporary, path)

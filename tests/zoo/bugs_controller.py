@@ -113,11 +113,11 @@ BUGS = (
         (
             Edit(
                 "controller/loop.py",
-                """                for order in found.orders:
+                """        for order in found.orders:
 """,
-                """                for order in found.orders:
-                    if order.verb == "stop" and id not in self._asked and attempt.why is not None:
-                        continue
+                """        for order in found.orders:
+            if order.verb == "stop" and attempt.id not in self._asked and attempt.why is not None:
+                continue
 """,
             ),
             Edit(
@@ -232,8 +232,8 @@ BUGS = (
             ),
             Edit(
                 "controller/core.py",
-                "                if not attempt.acked and session.name in attempt.nodes:\n",
-                "                if attempt.live and attempt.started_at is None and session.name in attempt.nodes:\n",
+                "                if attempt.acked or session.name not in attempt.nodes:\n",
+                "                if not attempt.live or attempt.started_at or session.name not in attempt.nodes:\n",
             ),
         ),
     ),

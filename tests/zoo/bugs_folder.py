@@ -164,11 +164,11 @@ BUGS = (
         (
             Edit(
                 "controller/loop.py",
-                """                events += self._concluded(job, found.events)
+                """        events = self._concluded(job, found.events)
 """,
-                """                events += self._concluded(job, found.events)
-                for node in attempt.nodes if found.events and not found.orders else ():
-                    self._hands.effects.order(job, attempt, Order("ack", node))
+                """        events = self._concluded(job, found.events)
+        for node in attempt.nodes if found.events and not found.orders else ():
+            self._hands.effects.order(job, attempt, Order("ack", node))
 """,
             ),
             Edit(

@@ -146,11 +146,11 @@ BUGS = (
                 "runner/watch.py",
                 """        yield from self.clear()
         self.cleared = True
-        yield from self.last_holder()
+        yield from self._last_holder()
         if self.broken:""",
                 """        if self.broken:
             yield from self.clear()
-            yield from self.last_holder()""",
+            yield from self._last_holder()""",
             ),
             Edit(
                 "runner/watch.py",
@@ -249,7 +249,7 @@ def write_seal""",
         "a stop behind a seal",
         "an end with a reason",
         "a stop order that comes after the seal makes an attempt that never started a stopped one",
-        (Edit("runner/adopt.py", """        case.closed = found["sealed"] is not None\n""", ""),),
+        (Edit("runner/adopt.py", """        case.closed = verdict.verdict(found) in verdict.CLOSED\n""", ""),),
         "tests/e2e/test_runner_kill.py::test_a_seal_is_the_last_word_also_when_a_stop_comes_after_it",
     ),
     Bug(

@@ -168,7 +168,7 @@ FOCUSES = {
     ),
     "numbers": Focus({**CALM, **_NUMBERS, "kills": {"keeper": 4, "shepherd": 12, "both": 16}}, most=200),
     "numbers and boots": Focus(
-        {**_NUMBERS, "kills": {"keeper": 6, "shepherd": 6, "both": 4}, "timed": {"reboot": 3}}, most=200
+        {**CALM, **_NUMBERS, "kills": {"keeper": 4, "shepherd": 8, "both": 12}, "timed": {"reboot": 4}}, most=200
     ),
     "watchers": Focus({"kills": {"both": 6, "keeper": 2, "shepherd": 2}}, most=160),
     "one watcher": Focus({**CALM, "kills": {"shepherd": 12}}, most=60),

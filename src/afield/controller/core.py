@@ -31,7 +31,7 @@ from afield.controller.session import Session
 from afield.controller.submit import Intake, Submission
 from afield.controller.watch import Watch
 from afield.controller.ways import Ways
-from afield.errors import NotFound, StoreRefused
+from afield.errors import AfieldError, NotFound, StoreRefused, Unreachable
 from afield.model import event as ev
 from afield.model.attempt import Attempt, Outcome, State
 from afield.model.ids import AttemptId, JobNumber, NodeName
@@ -84,9 +84,9 @@ class Controller:
         launcher = Launcher(store.id, cache, self._watch, self.world, ports.clock, keeps, ways, self.secrets)
         self._effects = Effects(launcher, self.fleet.find, self.record, self._heard)
         self._homing = Homing(mirror.beside("home"), self.world, self.fleet.find, keeps)
-        self._homing.wake = self._wake
         hands = Hands(self.record, self._effects, self._watch, self.fleet, self._turned, ports, self._homing)
         self._loop = Loop(self.world, hands)
+        self._homing.wake = self._loop.wake
         self._intake = Intake(store, self.world, self._writer, ports.clock.wall)
         self._task: asyncio.Task[None] | None = None
         self.idle_since: float | None = self._ports.clock.mono()
@@ -267,8 +267,14 @@ class Controller:
         self._effects.forget_node(session.name)
         for job in list(self.world.jobs.values()):
             for attempt in job.attempts:
-                if not attempt.acked and session.name in attempt.nodes:
+                if attempt.acked or session.name not in attempt.nodes:
+                    continue
+                try:
                     await self._follow_folder(attempt, session)
+                except Unreachable:
+                    raise
+                except AfieldError as error:  # one folder that cannot be read holds up no other
+                    self._later(attempt.id, session.name, error)
 
     def pushed(self, node: NodeName, head: Mapping[str, Any], data: bytes) -> None:
         """A node said something by itself."""
@@ -278,9 +284,12 @@ class Controller:
         try:
             self._watch.pushed(node, head, data)
         except StoreRefused as error:
-            self._effects.catch_up(attempt, node, partial(self._catch_up, attempt, node, error))
+            self._later(attempt, node, error)
 
-    async def _catch_up(self, id: AttemptId, node: NodeName, error: StoreRefused) -> None:
+    def _later(self, id: AttemptId, node: NodeName, error: AfieldError) -> None:
+        self._effects.catch_up(id, node, partial(self._catch_up, id, node, error))
+
+    async def _catch_up(self, id: AttemptId, node: NodeName, error: AfieldError) -> None:
         """Have a node send again what could not be kept, until nothing is refused any more."""
         log.error("%s (%s)", error.what, error.why)
         refused = -1
@@ -290,7 +299,11 @@ class Controller:
             job, session = self.world.jobs.get(id.job), self.fleet.find(node)
             if job is None or session is None:
                 return
-            await self._follow_folder(job.attempts[id.number - 1], session)
+            try:
+                await self._follow_folder(job.attempts[id.number - 1], session)
+            except AfieldError as again:
+                log.warning("%s is not followed on %s: %s (%s)", id, node, again.what, again.why)
+                refused = -1
 
     async def _follow_folder(self, attempt: Attempt, session: Session) -> None:
         if attempt.state is State.PLACED:
@@ -319,9 +332,6 @@ class Controller:
 
     # news
 
-    def _wake(self) -> None:
-        self._loop.wake()
-
     def _heard(self, attempt: AttemptId) -> None:
         self._loop.mark(attempt)
         self._news.tell(attempt.job)
@@ -337,8 +347,10 @@ class Controller:
             event = record.event
             if isinstance(event, ev.NodeAdded | ev.NodeRemoved | ev.NodeSet | ev.NodeObserved):
                 self._nodes_changed.set()
-                for job in self.world.jobs:
-                    self._news.tell(job)
+                for job in self.world.jobs.values():
+                    self._news.tell(job.number)
+                    if isinstance(event, ev.NodeRemoved) and job.live and event.node in job.live.nodes:
+                        self._loop.mark(job.live.id)
                 continue
             job_number = event.job if hasattr(event, "job") else event.attempt.job
             if isinstance(event, ev.AttemptAcked):

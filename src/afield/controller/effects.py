@@ -61,7 +61,10 @@ class Effects:
         self._told = {k for k in self._told if k[2] != node}
 
     def forget(self, attempt: AttemptId) -> None:
-        """An acknowledged attempt needs no orders any more."""
+        """An acknowledged attempt needs no orders any more, and none that is under way may still reach a node."""
+        for key, task in self._running.items():
+            if key[1] == attempt and key[0] in (LAUNCH, "adopt", "way"):
+                task.cancel()
         self._told = {k for k in self._told if k[1] != attempt}
         self._refused = {k: n for k, n in self._refused.items() if k[0] != attempt}
 
@@ -107,6 +110,9 @@ class Effects:
             except AfieldError as error:
                 log.warning("%s of %s on %s: %s (%s)", *key, error.what, error.why)
                 await asyncio.sleep(AGAIN_S)
+            except Exception:
+                log.exception("%s of %s on %s", *key)
+                await asyncio.sleep(AGAIN_S)
             finally:
                 work.close()
                 self._running.pop(key, None)
@@ -118,8 +124,11 @@ class Effects:
         session = self._session(order.node)
         if session is None:
             return
-        if order.verb in ("launch", "adopt"):
+        if order.verb == "launch":
             await self._launch(job, attempt, session)
+            return
+        if order.verb == "adopt":
+            await self._launcher.adopt(job, attempt, session)
             return
         name = str(attempt.id)
         if order.verb == "way":
@@ -144,7 +153,8 @@ class Effects:
             if self._refused.pop((attempt.id, session.name), 0) >= SAID:
                 watch = self._launcher.watch
                 watch.stage(attempt.id, Stage(LAUNCH, "done", f"{session.name} takes it now"))
-        except AfieldError as error:
+        except (AfieldError, OSError) as trouble:
+            error = trouble if isinstance(trouble, AfieldError) else _ours(session.name, trouble)
             key = (attempt.id, session.name)
             self._refused[key] = 0 if isinstance(error, Unreachable) else self._refused.get(key, 0) + 1
             watch = self._launcher.watch
@@ -152,7 +162,7 @@ class Effects:
                 text = f"{session.name} refuses it: {error.why or error.what}"
                 watch.stage(attempt.id, Stage(LAUNCH, "waits", text))
             if not isinstance(error, SetupFailed) and self._refused[key] < REFUSALS:
-                raise
+                raise error from trouble
             watch.tracker(attempt.id).broken = f"{error.what}: {error.why}" if error.why else error.what
             reply, _ = await session.call("seal", attempt=str(attempt.id), reason=error.what)
             watch.answered(attempt.id, session.name, reply["facts"])
@@ -168,3 +178,8 @@ class Effects:
                     await link.call("ack", attempt=str(attempt.id))
                 await link.call("unwatch", attempt=str(attempt.id))
         await self._record(AttemptAcked(attempt.id))
+
+
+def _ours(node: NodeName, error: OSError) -> AfieldError:
+    """What kept a launch on our side: our disk is full, or a file went that was to be sent."""
+    return AfieldError(f"what {node} needs cannot be sent", why=str(error))

@@ -106,6 +106,8 @@ class Fleet:
         try:
             await session.link_now()
             self._refuse_twin(name, session)
+            if name in self._sessions:
+                raise Conflict(f"node {name} was added meanwhile")
         except BaseException:
             await session.close()
             raise
@@ -164,14 +166,24 @@ class Fleet:
         that are not home yet are lost, unless forced.
         """
         node = self._node(name)
-        session = self.session(name)
         if every and node.name == LOCAL:
             raise NotAllowed("the node local is this machine and stays", hints=["afield node clean local"])
-        if (act or every) and (jobs := self.view(name)["jobs"]):
-            numbers = " ".join(str(j) for j in jobs)
-            raise NotAllowed(f"node {name} runs jobs {numbers}", hints=[f"afield stop {numbers}"])
+        self._refuse_busy(name, act or every)
+        if act and not node.drained:
+            # No job may come while its files are looked through and removed.
+            await self._owner.record(NodeSet(node.name, drained=True))
+            try:
+                return await self._cleaned(node.name, every=every, force=force, act=act)
+            finally:
+                if node.name in self._world.nodes:
+                    await self._owner.record(NodeSet(node.name, drained=False))
+        return await self._cleaned(node.name, every=every, force=force, act=act)
+
+    async def _cleaned(self, name: NodeName, *, every: bool, force: bool, act: bool) -> dict[str, Any]:
+        session = self.session(name)
         await session.link_now()
         found, _ = await session.call("leave", act=False, every=every)
+        self._refuse_busy(name, act or every)
         if every and found["waiting"] and not force:
             jobs_there = " ".join(sorted({attempt.rpartition(".")[0] for attempt in found["waiting"]}, key=int))
             raise NotAllowed(
@@ -185,6 +197,11 @@ class Fleet:
         if every:
             await self.remove(name, force=force)
         return done
+
+    def _refuse_busy(self, name: str, touches: bool) -> None:
+        if touches and (jobs := self.view(name)["jobs"]):
+            numbers = " ".join(str(j) for j in jobs)
+            raise NotAllowed(f"node {name} runs jobs {numbers}", hints=[f"afield stop {numbers}"])
 
     async def probe(self, name: str) -> views.View:
         """Ask a node for its facts now."""

@@ -79,7 +79,8 @@ class Homing:
     def forget(self, attempt: AttemptId) -> None:
         """The attempt is acknowledged: no note is needed any more."""
         self._trips.pop(attempt, None)
-        self._note(attempt).unlink(missing_ok=True)
+        with suppress(OSError):
+            self._note(attempt).unlink(missing_ok=True)
 
     def _wanted(self, job: Job, attempt: Attempt) -> bool:
         """Whether anything of an attempt comes by itself: a program may have run, and it was asked for."""

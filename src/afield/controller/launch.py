@@ -79,6 +79,14 @@ class Launcher:
             self.watch.answered(attempt.id, session.name, reply["facts"])
         return reply
 
+    async def adopt(self, job: Job, attempt: Attempt, session: Session) -> None:
+        """Have a node take up what lives there without watchers; for that nothing is sent. Raises what it says."""
+        body = spec(self.store, job, attempt, session.name, self.world.nodes)
+        cursors = self.watch.cursors(attempt.id, session.name)
+        reply, _ = await session.call("launch", spec=body, watch=cursors)
+        if "facts" in reply:
+            self.watch.answered(attempt.id, session.name, reply["facts"])
+
     async def _secrets(self, job: Job) -> dict[str, Any]:
         """The values, read now: they are kept nowhere else between a submission and a start, nor between attempts."""
         if not job.task.secrets:

@@ -12,7 +12,7 @@ from afield.controller.effects import Effects
 from afield.controller.fleet import Fleet
 from afield.controller.homing import Homing
 from afield.controller.launch import machine_line
-from afield.controller.settle import Order, assess, concluded
+from afield.controller.settle import REMOVED, Order, assess, concluded, settled
 from afield.controller.watch import Watch
 from afield.errors import IllegalMove, StoreRefused
 from afield.model import action as act
@@ -120,15 +120,25 @@ class Loop:
                 continue
             attempt = job.attempts[id.number - 1]
             if attempt.live and attempt.state is not State.PLACED:
-                tracker = self._hands.watch.tracker(id)
-                found = assess(attempt, job.task.end, tracker.known, tracker.broken)
-                events += self._concluded(job, found.events)
-                for order in found.orders:
-                    self._hands.effects.order(job, attempt, order, self._fields(attempt, order))
+                try:
+                    events += self._assessed(job, attempt)
+                except Exception:
+                    # A bug in one attempt's story must not hold up all others.
+                    log.exception("attempt %s", id)
         settled = set(self._unsettled)
         if events:
             await self._hands.record(*events)
         self._unsettled -= settled
+
+    def _assessed(self, job: Job, attempt: Attempt) -> list[ev.Event]:
+        """What follows for an attempt from what is known of it; gives its orders."""
+        tracker = self._hands.watch.tracker(attempt.id)
+        gone = {n: REMOVED for n in attempt.nodes if n not in self._world.nodes and not settled(tracker.known.get(n))}
+        found = assess(attempt, job.task.end, {**tracker.known, **gone}, tracker.broken)
+        events = self._concluded(job, found.events)
+        for order in found.orders:
+            self._hands.effects.order(job, attempt, order, self._fields(attempt, order))
+        return events
 
     def _concluded(self, job: Job, found: list[ev.Event]) -> list[ev.Event]:
         """What follows from what was found; a bug in one job's story must not hold up all others."""

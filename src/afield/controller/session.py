@@ -76,6 +76,9 @@ class Session:
         self._refused: AfieldError | None = None
         self._tries = 0
         self._tried = asyncio.Event()
+        self._recorded: Capacity | None = None
+        """What the store knows of the node; a probe that could not be recorded is news for the next one."""
+        self._closed = False
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
@@ -90,26 +93,31 @@ class Session:
             await asyncio.gather(self._task, return_exceptions=True)
         if self._link is not None:
             await self._link.close()
+        self._closed = True
+        self._up.set()
+        self._tried.set()
 
     @property
     def up(self) -> bool:
         """Whether the node can be asked now."""
-        return self._up.is_set()
+        return self._up.is_set() and not self._closed
 
     def hurry(self) -> None:
         """Somebody waits for this node: try again now."""
         self._hurry.set()
 
     async def link(self) -> Link:
-        """The open link, waiting for it as long as it takes."""
+        """The open link, waiting for it as long as it takes. Raises Unreachable when the session is closed."""
         while True:
             await self._up.wait()
+            if self._closed:
+                raise Unreachable(f"node {self.name} was given up")
             if self._link is not None:
                 return self._link
 
     async def link_now(self) -> Link:
         """The open link after at most one more try. Raises the error of that try."""
-        if not self.up:
+        if not self.up and not self._closed:
             self._tried.clear()
             self._hurry.set()
             await self._tried.wait()
@@ -154,7 +162,9 @@ class Session:
         before = self._ports.clock.wall()
         await self._ask(link, hosts=[list(host) for host in hosts])
         self.skew_s = float(self.facts["time"]) - (before + self.asked_at) / 2
-        await self._listener.record(self._observed())
+        observed = self._observed()
+        await self._listener.record(observed)
+        self._recorded = observed.capacity
         return self.facts
 
     async def _ask(self, link: Link, **fields: Any) -> None:
@@ -164,16 +174,21 @@ class Session:
     async def _keep(self) -> None:
         wait = FIRST_RETRY_S
         while True:
+            self._hurry.clear()
             try:
                 await self._open()
                 wait = FIRST_RETRY_S
                 await self._live()
             except AfieldError as error:
                 self._refused = error
-                self._down()
-                await self._refuse(error)
+            except Exception as error:
+                # Too many open files, a bug: whatever it is, the node is asked again.
+                log.exception("the session of node %s", self.name)
+                self._refused = Unreachable(f"node {self.name} cannot be asked", why=str(error) or repr(error))
             finally:
                 self._down()
+            if self._refused is not None:
+                await self._refuse(self._refused)
             await self._leave()
             await self._pause(wait * self._ports.chance.between(0.7, 1.3))
             wait = min(wait * 2, LAST_RETRY_S)
@@ -196,7 +211,7 @@ class Session:
             await self._ask(link)
         self._up.set()
         self._tried.set()
-        await self._tell(self._observed())
+        await self._observe()
         await self._listener.connected(self)
         tidying = asyncio.create_task(self._tidy(link), name=f"tidy {self.name}")
         try:
@@ -211,11 +226,14 @@ class Session:
 
     async def _probe_again(self, link: Link) -> None:
         """What strangers use and how much disk is free changes without us; recorded when it did."""
-        before = capacity(self.facts)
         await self._ask(link)
-        after = capacity(self.facts)
-        if differs(before, after):
-            await self._tell(self._observed())
+        if self._recorded is None or differs(self._recorded, capacity(self.facts)):
+            await self._observe()
+
+    async def _observe(self) -> None:
+        observed = self._observed()
+        await self._tell(observed)
+        self._recorded = observed.capacity
 
     async def _tidy(self, link: Link) -> None:
         """Have the node give room back; it knows itself when that was done last. Nothing depends on it."""
@@ -243,6 +261,8 @@ class Session:
                 return await self._listener.record(event)
             except StoreRefused as error:
                 log.error("news of node %s: %s (%s)", self.name, error.what, error.why)
+            except AfieldError:
+                return log.exception("news of node %s", self.name)
             await asyncio.sleep(LAST_RETRY_S / 5)
 
     async def _leave(self) -> None:
@@ -252,7 +272,6 @@ class Session:
             await link.close()
 
     async def _pause(self, seconds: float) -> None:
-        self._hurry.clear()
         try:
             await asyncio.wait_for(self._hurry.wait(), seconds)
         except TimeoutError:

@@ -31,6 +31,16 @@ from afield.runner import verdict
 
 Facts = Mapping[str, Any]
 
+REMOVED: dict[str, Any] = {
+    "final": None,
+    "lock": "free",
+    "sealed": {"reason": "it was removed", "by": "controller"},
+    "boot": "",
+    "processes": {"": {"started": {"boot": ""}, "exit": None, "alive": False}},
+    "stages": {},
+}
+"""What stands for a folder on a node that was removed: nobody will ever tell how it ended."""
+
 SETTLED = frozenset({"ended", "setup_failed", "never_started", "dead"})
 
 
@@ -49,6 +59,11 @@ class Assessment:
 
     events: list[Event] = field(default_factory=list)
     orders: list[Order] = field(default_factory=list)
+
+
+def settled(facts: Facts | None) -> bool:
+    """Whether facts are the last word on a folder."""
+    return facts is not None and verdict.verdict(dict(facts)) in SETTLED
 
 
 def assess(attempt: Attempt, end: End, known: Mapping[NodeName, Facts], broken: str = "") -> Assessment:
@@ -201,6 +216,8 @@ def _why(finals: list[Facts]) -> Why | None:
 
 def _first(known: Mapping[NodeName, Facts], words: Mapping[NodeName, str], word: str) -> str:
     node = next(n for n, w in words.items() if w == word)
+    if known[node] is REMOVED:
+        return f"node {node} was removed"
     return f"{node}: {verdict.reason(dict(known[node])) or word}"
 
 

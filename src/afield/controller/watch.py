@@ -156,6 +156,8 @@ class Watch:
         if any(node not in known and answers(node) for node in attempt.nodes):
             return False
         for node, facts in known.items():
+            if not answers(node):
+                continue
             for stream, size in _sizes(facts):
                 if size and self.mirror.cursor(str(attempt.id), _stream_here(node, stream))[0] < size:
                     return False

@@ -4,7 +4,7 @@ A keeper does this. It reaps the programs of its own killed shepherds and so lea
 another, killed keeper left behind it can only see that they are gone: those get no exit, and the verdict says so.
 """
 
-from . import folder, shepherd
+from . import folder, shepherd, verdict
 from .case import Case, Over
 from .effects import Drop, Lock, Now, Put, Self, Sleep
 from .watch import Member, Watch
@@ -66,7 +66,7 @@ class Care:
         yield Put(self.paths.run(self.attempt) + "/" + folder.LOCK, folder.dump(identity))
         case = Case(self.paths, self.attempt, spec, "keeper", me)
         case.kin = self.kin
-        case.closed = found["sealed"] is not None
+        case.closed = verdict.verdict(found) in verdict.CLOSED
         begun = {rank: p for rank, p in found["processes"].items() if p["started"] and not _unopened(p)}
         if not begun:
             yield from self._before(case, found)

@@ -130,7 +130,11 @@ class Follower:
         self._scan(watch)
         for stream in watch.streams.values():
             self._link.outlet.offer(stream)
-        self._learn(watch, self._facts(attempt))
+        try:
+            self._learn(watch, self._facts(attempt))
+        except OSError:
+            self.unwatch(attempt)
+            raise
         self._look_at = now
         return watch.facts
 
@@ -185,7 +189,11 @@ class Follower:
         self._look_at = now + max(POLL_S if self._polling else LOOK_S, 20 * spent)
 
     def _tell(self, watch):
-        facts = self._facts(watch.attempt)
+        try:
+            facts = self._facts(watch.attempt)
+        except OSError:
+            watch.due = self._link.now() + LOOK_S  # a full table of files, a bad disk: it may be read again later
+            return
         if _bare(facts) != _bare(watch.facts):
             self._link.outlet.send({"on": "facts", "attempt": watch.attempt, "facts": facts})
         elif facts.get("progress") != watch.facts.get("progress"):

@@ -50,7 +50,8 @@ def _live(paths, attempt, me, secrets):
     if isinstance(devices, str):
         reason, devices = devices, []
     if reason:
-        yield from _refuse(run, reason)
+        if reason != TRACE:  # what was started here may live, and its end is still to be told
+            yield from _refuse(run, reason)
         return reason
     yield Tell(STARTED, label="shepherd.told")
     case = Case(paths, attempt, spec, "shepherd", me)

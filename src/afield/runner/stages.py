@@ -17,9 +17,7 @@ def end_left(case):
         started = yield from folder.load("%s/%s/%s" % (case.run, place, folder.STARTED), case.nonce)
         if started is not None and started.get("boot") == boot:
             members.append(Member(place, started["pid"], started["start"]))
-    watch = Watch(case, members, mono, rules=False)
-    yield from watch.clear()
-    yield from watch.last_holder()
+    yield from Watch(case, members, mono, rules=False).clear()
 
 
 def run_all(case, kitchen):

@@ -298,7 +298,7 @@ class Watch:
                 if happening[0] == "exit":
                     yield from self.ended(*happening[1:])
 
-    def last_holder(self):
+    def _last_holder(self):
         """Waits until no process has a tree open: where both watchers were killed, only that may tell of one.
 
         What is known only now to be of the attempt is ended meanwhile.
@@ -316,7 +316,7 @@ class Watch:
         """Clears up, then writes final.json; not when nobody knows how the programs ended, or when some never ran."""
         yield from self.clear()
         self.cleared = True
-        yield from self.last_holder()
+        yield from self._last_holder()
         if self.broken:
             yield from self.case.seal("the shepherd was killed while it started the programs")
             return

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from afield.controller.settle import assess
+from afield.controller.settle import REMOVED, Order, assess
 from afield.model.attempt import Attempt, Exited, Outcome, Placement, State, Why
 from afield.model.event import AttemptExited, AttemptGone, AttemptStarted, NeverStarted, PrepareFailed
 from afield.model.ids import AttemptId, JobNumber, NodeName, Nonce
@@ -259,3 +259,14 @@ def test_a_build_that_waits_for_a_way_is_given_one(stage: dict[str, Any], state:
     why = Why.USER if state is State.STOPPING else None
     told = assess(attempt(A, state=state, why=why), End.ALL, known)
     assert ([order.verb for order in told.orders], told.events) == (asked, [])
+
+
+def test_a_removed_node_is_an_end_and_the_others_are_stopped_first() -> None:
+    gang = attempt(A, B)
+    running = facts(processes={"1": process(alive=True)})
+    found = assess(gang, End.ALL, {A: REMOVED, B: running})
+    assert (found.events, found.orders) == ([], [Order("stop", B, "failure")])
+    over = facts(lock="free", processes={"1": process(signal=15)}, final={"by_us": True, "why": "failure"})
+    (event,) = assess(gang, End.ALL, {A: REMOVED, B: over}).events
+    assert isinstance(event, AttemptGone)
+    assert event.evidence == "node a was removed"
