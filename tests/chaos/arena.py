@@ -20,7 +20,8 @@ from typing import Any
 from afield.cli.show import moment
 from afield.errors import AfieldError
 from afield.folders import Folders
-from afield.runner import folder
+from afield.runner import folder, real_process
+from afield.runner.effects import Opened
 from afield.sdk.client import submit_key
 from afield.sdk.http import Connection, Gone
 from afield.testing.sandbox import Sandbox
@@ -128,7 +129,7 @@ class Arena:
             if path.is_file():
                 yield f"{path}: {path.read_bytes()[:400]!r}"
         for process in self.sandbox.processes():
-            held = [str(path) for path in _opened(process.pid) if f"/runs/{number}." in str(path)]
+            held = [path for path in real_process.opened(None, Opened(process.pid)) if f"/runs/{number}." in path]
             if held:
                 yield f"pid {process.pid} has open {held}"
 
@@ -302,13 +303,6 @@ class Arena:
             self._kill_controller(signal.SIGKILL)
             self.bury()
         self.sandbox.close()
-
-
-def _opened(pid: int) -> list[Path]:
-    try:
-        return [place.readlink() for place in Path(f"/proc/{pid}/fd").iterdir()]
-    except OSError:
-        return []
 
 
 def _folders(sandbox: Sandbox) -> Folders:

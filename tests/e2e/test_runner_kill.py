@@ -320,13 +320,7 @@ def test_a_new_shepherd_ends_what_killed_watchers_left_of_a_stage(stopped: bool,
     if stopped:
         order = {"k": 1, "why": "user", "grace_s": 0.1, "by": "ann"}
         real.perform(folder.write_stop(node.paths, "1.1", order))
-    with open(node.paths.run("1.1") + "/" + folder.LOCK) as lock, ThreadPoolExecutor() as pool:
-        # Held until the new keeper has looked around: it is the new shepherd that must take this up.
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        answer = pool.submit(node.ask, "start", attempt="1.1")
-        wait_until(lambda: node.ask("ping")["attempts"])
-        fcntl.flock(lock, fcntl.LOCK_UN)
-        assert answer.result()["state"] == "started"
+    assert _start_by_shepherd(node) == "started"
     facts = node.until("1.1")
     assert not alive(left)
     assert facts["final"]["why"] == ("user" if stopped else None)
@@ -335,9 +329,7 @@ def test_a_new_shepherd_ends_what_killed_watchers_left_of_a_stage(stopped: bool,
 
 def test_a_new_keeper_ends_what_killed_watchers_left_of_a_stage(node: Node) -> None:
     left = _stage_left(node)
-    order = {"k": 1, "why": "user", "grace_s": 0.1, "by": "ann"}
-    real.perform(folder.write_stop(node.paths, "1.1", order))
-    node.ask("poke", attempt="1.1")
+    node.stop("1.1", grace_s=0.1)
     facts = node.until("1.1")
     assert (facts["final"]["why"], alive(left), node.begun()) == ("user", False, 0)
 
@@ -356,6 +348,16 @@ def _stage_left(node: Node) -> int:
     return left
 
 
+def _start_by_shepherd(node: Node) -> str:
+    """What a start comes to where the new keeper must not take the attempt up before its shepherd has the lock."""
+    with open(node.paths.run("1.1") + "/" + folder.LOCK) as lock, ThreadPoolExecutor() as pool:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        answer = pool.submit(node.ask, "start", attempt="1.1")
+        wait_until(lambda: node.ask("ping")["attempts"])
+        fcntl.flock(lock, fcntl.LOCK_UN)
+        return str(answer.result()["state"])
+
+
 def test_a_second_start_of_what_lives_seals_nothing(node: Node) -> None:
     node.launch("1.1", f"echo up; until [ -e {node.home}/enough ]; do sleep 0.05; done; exit 7", time_limit_s=1.0)
     _up(node, "1.1")
@@ -363,15 +365,9 @@ def test_a_second_start_of_what_lives_seals_nothing(node: Node) -> None:
     for pid in (node.ask("ping")["pid"], shepherd):
         node.kill(pid)
     wait_until(lambda: not alive(shepherd))
-    with open(node.paths.run("1.1") + "/" + folder.LOCK) as lock, ThreadPoolExecutor() as pool:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        answer = pool.submit(node.ask, "start", attempt="1.1")
-        wait_until(lambda: node.ask("ping")["attempts"])
-        fcntl.flock(lock, fcntl.LOCK_UN)
-        assert answer.result()["state"] == "already"
+    assert _start_by_shepherd(node) == "already"
     assert node.facts("1.1")["sealed"] is None
-    node.ask("poke", attempt="1.1")
-    assert node.until("1.1")["final"]["why"] == "time_limit"
+    assert node.settle("1.1")["final"]["why"] == "time_limit"
 
 
 def test_a_reboot_is_told_from_a_kill(node: Node) -> None:

@@ -12,7 +12,7 @@ from afield.controller.effects import Effects
 from afield.controller.fleet import Fleet
 from afield.controller.homing import Homing
 from afield.controller.launch import machine_line
-from afield.controller.settle import REMOVED, Order, assess, concluded, settled
+from afield.controller.settle import Order, assess, concluded, with_removed
 from afield.controller.watch import Watch
 from afield.errors import IllegalMove, StoreRefused
 from afield.model import action as act
@@ -133,8 +133,8 @@ class Loop:
     def _assessed(self, job: Job, attempt: Attempt) -> list[ev.Event]:
         """What follows for an attempt from what is known of it; gives its orders."""
         tracker = self._hands.watch.tracker(attempt.id)
-        gone = {n: REMOVED for n in attempt.nodes if n not in self._world.nodes and not settled(tracker.known.get(n))}
-        found = assess(attempt, job.task.end, {**tracker.known, **gone}, tracker.broken)
+        known = with_removed(attempt, tracker.known, self._world.nodes)
+        found = assess(attempt, job.task.end, known, tracker.broken)
         events = self._concluded(job, found.events)
         for order in found.orders:
             self._hands.effects.order(job, attempt, order, self._fields(attempt, order))

@@ -5,7 +5,7 @@ Everything is derived from the folders each time, so a lost order is given again
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass, field
 from signal import SIGKILL
 from typing import Any
@@ -41,7 +41,7 @@ REMOVED: dict[str, Any] = {
 }
 """What stands for a folder on a node that was removed: nobody will ever tell how it ended."""
 
-SETTLED = frozenset({"ended", "setup_failed", "never_started", "dead"})
+SETTLED = frozenset(verdict.CLOSED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,9 +61,15 @@ class Assessment:
     orders: list[Order] = field(default_factory=list)
 
 
-def settled(facts: Facts | None) -> bool:
-    """Whether facts are the last word on a folder."""
-    return facts is not None and verdict.verdict(dict(facts)) in SETTLED
+def with_removed(
+    attempt: Attempt, known: Mapping[NodeName, Facts], nodes: Container[NodeName]
+) -> dict[NodeName, Facts]:
+    """What is known of an attempt, with REMOVED for those of its nodes that are no more and had told no end."""
+    found = dict(known)
+    for node in attempt.nodes:
+        if node not in nodes and (node not in known or verdict.verdict(dict(known[node])) not in SETTLED):
+            found[node] = REMOVED
+    return found
 
 
 def assess(attempt: Attempt, end: End, known: Mapping[NodeName, Facts], broken: str = "") -> Assessment:

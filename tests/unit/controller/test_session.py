@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -164,7 +164,6 @@ async def test_an_order_that_breaks_on_our_side_is_asked_for_again(monkeypatch: 
     async def breaks() -> None:
         raise KeyError("a bug")
 
-    work: Callable[[], Awaitable[None]] = breaks
-    effects.catch_up(AttemptId(JobNumber(1), 1), NODE, work)  # type: ignore[arg-type]
+    effects.catch_up(AttemptId(JobNumber(1), 1), NODE, breaks)
     async with asyncio.timeout(20):
         await woken.wait()
