@@ -60,6 +60,43 @@ def test_a_resumed_attempt_finds_what_was_kept(elsewhere: bool, sandbox: Sandbox
     assert [a["nodes"] for a in attempts] == [[first.name], [where]]
 
 
+STEPS = """
+import os, pathlib, sys, time
+keep, outputs = (pathlib.Path(os.environ[name]) for name in ("KEEP_DIR", "OUTPUT_DIR"))
+step = keep / "step"
+(outputs / "held").write_text("up")
+while True:
+    step.with_suffix(".part").write_text(str(int(step.read_text()) + 1 if step.exists() else 1))
+    step.with_suffix(".part").replace(step)
+    (keep / f"of {os.environ['AFIELD_NODE']}").write_text("")
+    time.sleep(2)
+"""
+
+
+def test_an_older_attempt_that_is_not_settled_leaves_the_newer_ones_keep_alone(
+    sandbox: Sandbox, pair: tuple[Host, Host]
+) -> None:
+    first, second = pair
+    (sandbox.project / "train.py").write_text(STEPS)
+    (sandbox.project / "outputs").mkdir()
+    (sandbox.project / "outputs" / "1").write_text("in the way: what attempt 1 left cannot come home")
+    sandbox.afield("node", "set", second.name, "drained=true")
+    place = ("-n", first.name, "-n", second.name)
+    done = sandbox.afield("run", "-d", "--outputs", "no*", "--policy", "resume", *place, "train.py")
+    assert done.returncode == 0, done.stderr
+    wait_until(lambda: mirrored(sandbox).get("step", "") > "2", within_s=40, show=sandbox.story)
+    sandbox.afield("node", "set", first.name, "drained=true")
+    sandbox.afield("node", "set", second.name, "drained=false")
+    first.reboot()
+    wait_until(lambda: f"of {second.name}" in mirrored(sandbox), within_s=60, show=sandbox.story)
+    seen = [int(mirrored(sandbox)["step"])]
+    while seen[-1] < seen[0] + 3:
+        wait_until(lambda: int(mirrored(sandbox)["step"]) != seen[-1], show=sandbox.story)
+        seen.append(int(mirrored(sandbox)["step"]))
+    assert seen == sorted(seen)
+    assert len(json.loads(sandbox.afield("show", "1", "--json").stdout)["job"]["attempts"]) == 2
+
+
 def test_a_job_begins_with_what_another_one_kept(sandbox: Sandbox, pair: tuple[Host, Host]) -> None:
     first, second = pair
     write = 'echo one > "$KEEP_DIR/a"; head -c 3000000 /dev/zero | tr "\\0" x > "$KEEP_DIR/b"; ln -s a "$KEEP_DIR/l"'

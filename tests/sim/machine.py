@@ -316,7 +316,7 @@ class Machine(Kernel):
             identity = (child.pid, child.start)
             if child.dead and identity not in process.reported:
                 process.reported.add(identity)
-                return [*happened, ("exit", child.pid, child.code, child.signal)]
+                happened.append(("exit", child.pid, child.code, child.signal))
         return happened
 
     def _sleep(self, process: Process, effect: Any) -> Any:

@@ -33,9 +33,13 @@ Row = list[Any]
 
 @dataclass(slots=True)
 class _Trip:
-    """What is known of one attempt's outputs: `marks` is path here to [size, mtime_ns] of what was brought."""
+    """What is known of one attempt's outputs: `marks` is path here to [size, mtime_ns] of what was brought.
+
+    `trouble` is what kept them from coming, the last time.
+    """
 
     marks: dict[str, list[int]] = field(default_factory=dict)
+    trouble: str = ""
     over: bool = False
 
 
@@ -85,7 +89,7 @@ class Homing:
     def _wanted(self, job: Job, attempt: Attempt) -> bool:
         """Whether anything of an attempt comes by itself: a program may have run, and it was asked for."""
         began = attempt.started_at is not None or attempt.state in (State.RUNNING, State.STOPPING)
-        return began and (bool(job.task.collects and job.task.code) or self._keeps.mirrored(job))
+        return began and (bool(job.task.collects and job.task.code) or self._keeps.mirrored(attempt))
 
     async def _run(self) -> None:
         while True:
@@ -104,7 +108,9 @@ class Homing:
         try:
             reached = [await self._node(job, attempt, worker, trip) for worker in range(len(attempt.nodes))]
         except (AfieldError, OSError) as error:
-            log.warning("outputs of %s: %s", attempt.id, error)
+            if trip.trouble != str(error):
+                log.warning("outputs of %s: %s", attempt.id, error)
+            trip.trouble = str(error)
             return
         except Exception:
             # A bug must not hold an ended job for ever: its files stay on the node for `afield pull`.
@@ -121,7 +127,7 @@ class Homing:
             return True
         if not session.up:
             return False
-        if self._keeps.mirrored(job):
+        if self._keeps.mirrored(attempt):
             await self._keeps.bring(attempt, worker, session)
         if job.task.collects:
             await self._outputs(job, attempt, session, trip)

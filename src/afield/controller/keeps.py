@@ -34,16 +34,21 @@ class Keeps:
         self._folder = folder
         self._job = job
         self._find = find
-        self._locks: dict[tuple[str, int], asyncio.Lock] = {}
+        self._locks: dict[tuple[int, int], asyncio.Lock] = {}
         self._seen: dict[tuple[str, int], set[str]] = {}
 
-    def mirrored(self, job: Job) -> bool:
-        """Whether a job's keep folders are brought here while it runs: its policy may resume it elsewhere."""
-        return job.policy in RESUMING
+    def mirrored(self, attempt: Attempt) -> bool:
+        """Whether an attempt's keep folders are brought here by themselves.
+
+        The job's policy may resume it elsewhere, and no later attempt has keep folders of its own.
+        """
+        job = self._job(attempt.id.job)
+        later = job.attempts[attempt.id.number :]
+        return job.policy in RESUMING and not any(a.started_at is not None for a in later)
 
     async def bring(self, attempt: Attempt, worker: int, session: Session) -> None:
         """Bring what one node's keep folder holds now, but what is being written. What was removed there goes here."""
-        async with self._locks.setdefault((str(attempt.id), worker), asyncio.Lock()):
+        async with self._locks.setdefault((attempt.id.job, worker), asyncio.Lock()):
             await self._bring(attempt, worker, session)
 
     async def _bring(self, attempt: Attempt, worker: int, session: Session) -> None:
@@ -103,7 +108,7 @@ class Keeps:
         session = self._find(source.nodes[worker])
         if session is not None and session.up:
             await self.bring(source, worker, session)
-        elif not self._place(source, worker).is_dir() and not self.mirrored(self._job(source.id.job)):
+        elif not self._place(source, worker).is_dir() and self._job(source.id.job).policy not in RESUMING:
             raise SetupFailed(
                 f"the keep folder of job {source.id.job} cannot be had",
                 why=f"it is on {source.nodes[worker]}, which does not answer",

@@ -186,7 +186,7 @@ class Reap(Effect):
 class Wait(Effect):
     """Sleeps until monotonic time `until` (None = for ever) or until something happened; the list of happenings.
 
-    ("exit", pid, code, signal): a child ended and is still a zombie; told once; one a call.
+    ("exit", pid, code, signal): a child ended and is still a zombie; told once.
     ("poke",): SIGUSR1.  ("term",): SIGTERM.  ("told", pid, text): a spawned actor spoke, or left ("").
     ("request", client, head): a message on the listening socket.
     """

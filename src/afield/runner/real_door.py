@@ -118,10 +118,8 @@ def wait(world, effect):
     world.ears = world.ears or Ears()
     while True:
         # In this order: what an actor told before it ended is heard before its end.
-        found = real_process.next_exit(world)
-        happened = _listen_once(world, 0)
-        if found is not None:
-            happened.append(("exit",) + tuple(found))
+        exits = real_process.exits(world)
+        happened = _listen_once(world, 0) + [("exit",) + leave for leave in exits]
         left = 3600.0 if effect.until is None else effect.until - time.monotonic()
         if happened or left <= 0:
             return happened

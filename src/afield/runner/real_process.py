@@ -229,35 +229,39 @@ def children(_world, _effect):
 
 def ended(_world, effect):
     """See effects.Ended."""
-    try:
-        found = real_wait.peek(effect.pid)
-    except ChildProcessError:
-        return None
+    found = _peek(effect.pid)
     return None if found is None else found[1:]
 
 
-def next_exit(world):
-    """(pid, code, signal) of a child that ended and was not reported yet; None when there is none."""
+def exits(world):
+    """[(pid, code, signal)] of all children that ended and were not reported yet."""
     try:
-        found = real_wait.peek(None)
-        if found is not None and found[0] in world.seen:
-            found = _other(world)
+        first = real_wait.peek(None)
+    except ChildProcessError:
+        return []
+    # The kernel shows one zombie at a time, the same one until it is reaped: look for the others by name.
+    pids = {first[0], *_children()} if first is not None else ()
+    found = [_peek(pid) for pid in sorted(pids) if pid not in world.seen]
+    fresh = [leave for leave in found if leave is not None]
+    world.seen.update(leave[0] for leave in fresh)
+    return fresh
+
+
+def _children():
+    """Pids of children; one may be missing that comes while the kernel counts."""
+    try:
+        with open("/proc/thread-self/children") as file:
+            return [int(word) for word in file.read().split()]
+    except OSError:  # a kernel without CONFIG_PROC_CHILDREN
+        me, pids = os.getpid(), map(int, filter(str.isdigit, os.listdir("/proc")))
+        return [pid for pid in pids if (_stat(pid) or (0,))[0] == me]
+
+
+def _peek(pid):
+    try:
+        return real_wait.peek(pid)
     except ChildProcessError:
         return None
-    if found is not None:
-        world.seen.add(found[0])
-    return found
-
-
-def _other(world):
-    """The kernel shows one zombie at a time: behind one that waits to be written, look for the others by name."""
-    me = os.getpid()
-    for name in os.listdir("/proc"):
-        pid = int(name) if name.isdigit() else 0
-        row = _stat(pid) if pid and pid not in world.seen else None
-        if row is not None and row[0] == me and row[2] == "Z":
-            return real_wait.peek(pid)
-    return None
 
 
 def reap(world, effect):
