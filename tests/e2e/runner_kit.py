@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from afield.runner.effects import Identity
 from afield.testing.waiting import wait_until
 
 DIGEST = "test"
+ENVIRON = threading.Lock()  # there is one environment for all threads that ask
 PYTHON = sys.executable
 # Writes one line when it really runs, then does what its words say.
 LEDGER = "echo begin $$ >> $LEDGER; "
@@ -26,7 +28,7 @@ class Node:
     def __init__(self, home: Path, store: str = "st1", environ: Mapping[str, str] | None = None) -> None:
         self.paths = folder.paths(store, home=str(home))
         self.home = home
-        self.environ = dict(environ or {})
+        self.environ = {"HOME": str(home), **(environ or {})}
         self.ledger = home / "ledger"
 
     def spec(self, attempt: str, *commands: str | Sequence[str], **more: Any) -> dict[str, Any]:
@@ -54,14 +56,15 @@ class Node:
         return spec | more
 
     def keeper(self) -> Client:
-        """A connection to the keeper, started with this node's kill points when there is none."""
-        old = dict(os.environ)
-        os.environ.update(self.environ)
-        try:
-            return keeper.connect(self.paths, DIGEST)
-        finally:
-            os.environ.clear()
-            os.environ.update(old)
+        """A connection to the keeper, started where there is none: with this node's home and kill points."""
+        with ENVIRON:
+            old = dict(os.environ)
+            os.environ.update(self.environ)
+            try:
+                return keeper.connect(self.paths, DIGEST)
+            finally:
+                os.environ.clear()
+                os.environ.update(old)
 
     def ask(self, do: str, **fields: Any) -> dict[str, Any]:
         """One request on a connection of its own."""

@@ -210,13 +210,15 @@ def test_an_environment_is_used(node: Node) -> None:
 
 def test_a_hanging_login_shell_does_not_hold_a_job(tmp_path: Path) -> None:
     shell = tmp_path / "sh"
-    shell.write_text("#!/bin/sh\nsleep 300 & sleep 300\n")
+    held = tmp_path / "lock"
+    shell.write_text(f"#!/bin/sh\ntouch {held}\ntrap 'rm {held}' EXIT\ntrap 'exit 1' TERM\nsleep 300 & sleep 300\n")
     shell.chmod(0o755)
     node = Node(tmp_path, environ={"SHELL": str(shell), "PATH": "/usr/bin:/bin"})
     try:
         node.launch("1.1", "echo $PATH")
         node.until("1.1", verdict.ENDED)
         assert node.text("1.1", "p0/out") == "/usr/bin:/bin\n"
+        assert not held.exists(), "a lock of the account's rc files stayed"
     finally:
         node.close()
 

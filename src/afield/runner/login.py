@@ -1,12 +1,13 @@
 """The PATH that this account's login shell makes (modules, CUDA), asked once a day per node and store."""
 
 import json
-from signal import SIGKILL
+from signal import SIGKILL, SIGTERM
 
 from . import folder, killtree, program
-from .effects import Now, Open, Processes, Program, Put, Read, Reap, Signal, Unlink, Wait
+from .effects import Now, Open, Processes, Program, Put, Read, Reap, Signal, Sleep, Unlink, Wait
 
 TIMEOUT_S = 5.0
+GRACE_S = 0.5  # for rc files to give back what they hold: a lock that is left there hangs all later logins
 FRESH_S = 24 * 3600.0
 RETRY_S = 3600.0
 NO_LOGIN_FLAG = ("csh", "tcsh")
@@ -37,7 +38,9 @@ def _ask(case):
     yield Open(asked["gate"], label="shepherd.login")
     code = yield from _wait(asked["pid"])
     if code is None:
-        yield from _kill(case, asked)
+        yield from _signal(case, asked, SIGTERM)
+        yield Sleep(GRACE_S)
+        yield from _signal(case, asked, SIGKILL)
     text = (yield Read(out)) or b""
     yield Unlink(out)
     return _last_path(text) if code == 0 else ""
@@ -56,10 +59,10 @@ def _wait(pid):
     return None
 
 
-def _kill(case, asked):
+def _signal(case, asked, signum):
     table = yield Processes()
     for row in killtree.members(table, case.me["pid"], {(asked["pid"], asked["start"])}, case.mark):
-        yield Signal(row.pid, row.start, SIGKILL)
+        yield Signal(row.pid, row.start, signum)
 
 
 def _last_path(text):
