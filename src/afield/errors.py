@@ -151,3 +151,10 @@ def from_dict(data: dict[str, object]) -> AfieldError:
     if isinstance(exit_status, int) and exit_status in set(Exit):
         error.exit = Exit(exit_status)
     return error
+
+
+def in_words(error: AfieldError | OSError) -> str:
+    """An error as one line, for where it is the reason of something else."""
+    if isinstance(error, AfieldError):
+        return f"{error.what}: {error.why}" if error.why else error.what
+    return f"{error.strerror or error}" + (f": {error.filename}" if error.filename else "")

@@ -120,6 +120,19 @@ def test_run_ends_when_they_are_here(sandbox: Sandbox, host: Host) -> None:
     wait_until(lambda: not list(notes.glob("*.json")), show=sandbox.story)
 
 
+def test_outputs_that_cannot_be_written_here_say_so_and_come_when_they_can(sandbox: Sandbox, host: Host) -> None:
+    opened(host, 1)
+    opened(host, 2)
+    (sandbox.project / "outputs").write_text("in the way")
+    done = sandbox.afield("run", "-n", host.name, "--outputs", "first*", "--", "python3", "train.py")
+    assert (done.returncode, b"why: Not a directory: " in done.stderr) == (1, True), done.stderr
+    assert b"the outputs of job 1 do not come home" in done.stderr
+    assert b"\noutputs      do not come home: Not a directory: " in sandbox.afield("show", "1").stdout
+    (sandbox.project / "outputs").unlink()
+    wait_until(lambda: "log.txt" in home(sandbox), within_s=30, show=sandbox.story)
+    wait_until(lambda: b"\noutputs " not in sandbox.afield("show", "1").stdout, show=sandbox.story)
+
+
 def test_a_big_one_is_gone_on_from_after_a_cut(sandbox: Sandbox, host: Host) -> None:
     program = "import os; open('big.pt','wb').write(os.urandom(1 << 20) * 400)"
     done = sandbox.afield("run", "-d", "-n", host.name, "--", "python3", "-c", program)

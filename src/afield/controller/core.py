@@ -391,7 +391,7 @@ class Controller:
     def _beside(self, job: Job) -> views.View:
         """What a view of a job has beside what the world knows."""
         said = self._watch.progress(job.live.id) if job.live is not None else None
-        return {"coming": self._homing.coming(job), "progress": said and {**said, "at": views.iso(said["at"])}}
+        return {**self._homing.told(job), "progress": said and {**said, "at": views.iso(said["at"])}}
 
     def _view(self, job: Job) -> views.View:
         view = {**views.job_view(job, self.world, self._ports.clock.wall()), **self._beside(job)}

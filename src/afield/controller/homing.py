@@ -17,7 +17,7 @@ from typing import Any
 
 from afield.controller.keeps import QUIET_S, Keeps
 from afield.controller.session import Session
-from afield.errors import AfieldError
+from afield.errors import AfieldError, in_words
 from afield.model.attempt import Attempt, State
 from afield.model.ids import AttemptId, NodeName
 from afield.model.job import Job
@@ -35,12 +35,18 @@ Row = list[Any]
 class _Trip:
     """What is known of one attempt's outputs: `marks` is path here to [size, mtime_ns] of what was brought.
 
-    `trouble` is what kept them from coming, the last time.
+    `failed` is what kept them from coming the last time; `trouble`, what did so twice in a row, as no cut link does.
     """
 
     marks: dict[str, list[int]] = field(default_factory=dict)
+    failed: str = ""
     trouble: str = ""
     over: bool = False
+
+    def tried(self, failed: str) -> None:
+        """They were tried: "" when nothing kept them from coming."""
+        self.trouble = failed if failed == self.failed else ""
+        self.failed = failed
 
 
 class Homing:
@@ -76,6 +82,12 @@ class Homing:
         last = job.last
         return last is not None and not last.live and not last.acked and not self.over(job, last)
 
+    def told(self, job: Job) -> dict[str, Any]:
+        """What a view of a job says of its outputs: whether they are still `coming`, and the `trouble` with that."""
+        last = job.last
+        coming = self.coming(job)
+        return {"coming": coming, "trouble": self._trip(last.id).trouble if last is not None and coming else ""}
+
     def over(self, job: Job, attempt: Attempt) -> bool:
         """Whether nothing of an ended attempt is still to come by itself."""
         return not self._wanted(job, attempt) or self._trip(attempt.id).over
@@ -108,14 +120,16 @@ class Homing:
         try:
             reached = [await self._node(job, attempt, worker, trip) for worker in range(len(attempt.nodes))]
         except (AfieldError, OSError) as error:
-            if trip.trouble != str(error):
-                log.warning("outputs of %s: %s", attempt.id, error)
-            trip.trouble = str(error)
+            why = in_words(error)
+            if trip.failed != why:
+                log.warning("outputs of %s: %s", attempt.id, why)
+            trip.tried(why)
             return
         except Exception:
             # A bug must not hold an ended job for ever: its files stay on the node for `afield pull`.
             log.exception("outputs of %s", attempt.id)
             reached = [True]
+        trip.tried("")
         if ended and all(reached):
             trip.over = True
             self.wake()

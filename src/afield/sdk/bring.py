@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from afield.errors import AfieldError, NotAllowed, NotFound
+from afield.errors import AfieldError, NotAllowed, NotFound, in_words
 from afield.runner import blocks
 from afield.sdk import rsync
 from afield.sdk.client import Client
@@ -53,7 +53,7 @@ def bring(client: Client, place: dict[str, Any], goal: Goal, meter: Meter) -> Br
         except Gone as error:
             patience.wait(error)
         except OSError as error:
-            raise AfieldError(f"nothing can be written to {goal.folder}", why=str(error)) from error
+            raise AfieldError(f"nothing can be written to {goal.folder}", why=in_words(error)) from error
         except AfieldError as error:
             tries += 1
             if error.code != "damaged" or tries == AGAIN:

@@ -128,6 +128,7 @@ class JobView(TypedDict):
     attempts: list[AttemptView]
     silent: dict[str, float]
     coming: bool
+    trouble: str
     progress: ProgressView | None
 
 

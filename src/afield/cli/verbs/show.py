@@ -59,6 +59,8 @@ def _rows(view: dict[str, Any]) -> list[tuple[str, str]]:
         rows.append(("ended", f"{view['ended_at']} ({show.ago(view['ended_at'])})"))
     if view["exit_status"] is not None:
         rows.append(("exit", str(exit_status(view))))
+    if view["coming"]:
+        rows.append(("outputs", f"do not come home: {view['trouble']}" if view["trouble"] else "on their way home"))
     return rows
 
 
