@@ -17,7 +17,7 @@ from typing import Any
 
 from afield.controller.keeps import QUIET_S, Keeps
 from afield.controller.session import Session
-from afield.errors import AfieldError, in_words
+from afield.errors import AfieldError, Unreachable, in_words
 from afield.model.attempt import Attempt, State
 from afield.model.ids import AttemptId, NodeName
 from afield.model.job import Job
@@ -35,7 +35,7 @@ Row = list[Any]
 class _Trip:
     """What is known of one attempt's outputs: `marks` is path here to [size, mtime_ns] of what was brought.
 
-    `failed` is what kept them from coming the last time; `trouble`, what did so twice in a row, as no cut link does.
+    `failed` is what kept them from coming the last time; `trouble`, what does so again and again.
     """
 
     marks: dict[str, list[int]] = field(default_factory=dict)
@@ -43,9 +43,9 @@ class _Trip:
     trouble: str = ""
     over: bool = False
 
-    def tried(self, failed: str) -> None:
-        """They were tried: "" when nothing kept them from coming."""
-        self.trouble = failed if failed == self.failed else ""
+    def tried(self, failed: str = "", *, passes: bool = False) -> None:
+        """They were tried; `passes` says of what kept them from coming that it ends by itself, as a cut link does."""
+        self.trouble = failed if failed == self.failed and not passes else ""
         self.failed = failed
 
 
@@ -123,13 +123,13 @@ class Homing:
             why = in_words(error)
             if trip.failed != why:
                 log.warning("outputs of %s: %s", attempt.id, why)
-            trip.tried(why)
+            trip.tried(why, passes=isinstance(error, Unreachable))
             return
         except Exception:
             # A bug must not hold an ended job for ever: its files stay on the node for `afield pull`.
             log.exception("outputs of %s", attempt.id)
             reached = [True]
-        trip.tried("")
+        trip.tried()
         if ended and all(reached):
             trip.over = True
             self.wake()
