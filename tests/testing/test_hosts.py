@@ -94,6 +94,20 @@ def test_a_power_cut_leaves_nothing_and_spares_the_neighbour(pair):
     assert said(pair[0], "echo back") == "back"
 
 
+WITNESS = """
+sleep 300 & first=$!
+for i in $(seq 60); do sleep 300 & done
+(while read -r x < /proc/$first/cmdline; [ -n "$x" ]; do :; done; touch seen) &
+"""
+
+
+def test_nobody_sees_the_others_end_in_a_power_cut(pair):
+    said(pair[0], f"({WITNESS}) >/dev/null 2>&1 </dev/null")
+    assert pair[0].kill_everything() >= 62
+    assert not (pair[0].home / "seen").exists()
+    pair[0].start()
+
+
 def test_a_reboot_ends_everything_and_shows_a_new_boot_id(pair):
     said(pair[0], "(setsid sleep 303 >/dev/null 2>&1 </dev/null &)")
     before, neighbour = (said(host, "cat $AFIELD_BOOT_FILE") for host in pair)

@@ -89,4 +89,11 @@ def _become(effect""",
         (Edit("runner/keeper.py", "self._living() - cleared | {attempt}", "self._living()"),),
         "tests/chaos/test_trees.py::test_of_two_attempts_that_end_together_one_takes_what_may_be_of_either",
     ),
+    Bug(
+        "one end a look",
+        "stopped means gone",
+        "of many children that ended one is heard of each time: the end of a program is noted after that of all before it",
+        (Edit("runner/real_process.py", "pids = {first[0], *_children()} if", "pids = {first[0]} if"),),
+        "tests/unit/runner/test_exits.py",
+    ),
 )

@@ -26,7 +26,7 @@ from typing import Self
 from afield.errors import UsageError
 from afield.testing import people, sshd
 from afield.testing.leftovers import abandoned, make_folder
-from afield.testing.processes import Process, end_all, has_variable, running
+from afield.testing.processes import Process, end_all, freeze, has_variable, running
 
 PREFIX = "afh-"
 
@@ -109,6 +109,7 @@ class Host:
     def kill_everything(self) -> int:
         """The power is cut: the sshd and all that runs on the host end by SIGKILL. Returns how many that were."""
         self.stop()
+        freeze(self._is_ours)
         return end_all(self._is_ours)
 
     def reboot(self) -> None:

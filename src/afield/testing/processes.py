@@ -1,4 +1,4 @@
-"""Finds and ends processes on this machine by what they are: their account, their variables, their parent.
+"""Finds, freezes and ends processes on this machine by what they are: their account, their variables, their parent.
 
 Nothing is ended by a bare number: the process is held by a descriptor, looked at again, and only then sent the signal.
 """
@@ -80,6 +80,30 @@ def command_line(process: Process) -> list[str]:
     except OSError:
         return []
     return [os.fsdecode(word) for word in raw.rstrip(b"\0").split(b"\0")]
+
+
+def freeze(wanted: Callable[[Process], bool], *, within_s: float = 10.0) -> None:
+    """Sends SIGSTOP to every process that is `wanted` until none runs: then none sees how another one ends.
+
+    Raises AfieldError with those that still run after `within_s` seconds.
+    """
+    deadline = time.monotonic() + within_s
+    while found := [process for process in running() if wanted(process) and not _stands_still(process)]:
+        if time.monotonic() > deadline:
+            raise AfieldError(f"{len(found)} processes did not stand still within {within_s:g} s")
+        for process in found:
+            descriptor = _hold(process, wanted)
+            if descriptor is not None:
+                _send(descriptor, signal.SIGSTOP)
+                os.close(descriptor)
+
+
+def _stands_still(process: Process) -> bool:
+    try:
+        stat = (PROC / str(process.pid) / "stat").read_text(errors="replace")
+    except OSError:
+        return True
+    return stat.rpartition(")")[2].split()[0] in "TtZX"
 
 
 def end_all(wanted: Callable[[Process], bool], *, how: signal.Signals = signal.SIGKILL, within_s: float = 10.0) -> int:
