@@ -92,7 +92,7 @@ def _become(effect""",
     Bug(
         "one end a look",
         "stopped means gone",
-        "of many children that ended one is heard of each time: the end of a program is noted after that of all before it",
+        "of many children that ended one is heard of at a time: a program behind hundreds is running for long",
         (Edit("runner/real_process.py", "pids = {first[0], *_children()} if", "pids = {first[0]} if"),),
         "tests/unit/runner/test_exits.py",
     ),
