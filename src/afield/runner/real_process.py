@@ -11,6 +11,7 @@ from .effects import Write
 from .killtree import Row
 
 SUBREAPER = 36  # PR_SET_CHILD_SUBREAPER
+CHILDREN = "/proc/thread-self/children"  # where the kernel has CONFIG_PROC_CHILDREN
 HIGH = 200  # inherited locks go above what scripts use by number
 _HEARD = {signal.SIGCHLD, signal.SIGUSR1, signal.SIGTERM, signal.SIGHUP, signal.SIGINT}
 _CHANGED = _HEARD | {signal.SIGPIPE, signal.SIGXFSZ}  # by us, by Python
@@ -248,13 +249,15 @@ def exits(world):
 
 
 def _children():
-    """Pids of children; one may be missing that comes while the kernel counts."""
+    """Pids of children; some may be missing that come while the kernel counts, or where no descriptor is left."""
     try:
-        with open("/proc/thread-self/children") as file:
-            return [int(word) for word in file.read().split()]
-    except OSError:  # a kernel without CONFIG_PROC_CHILDREN
+        if os.path.exists(CHILDREN):
+            with open(CHILDREN) as file:
+                return [int(word) for word in file.read().split()]
         me, pids = os.getpid(), map(int, filter(str.isdigit, os.listdir("/proc")))
         return [pid for pid in pids if (_stat(pid) or (0,))[0] == me]
+    except OSError:
+        return []
 
 
 def _peek(pid):

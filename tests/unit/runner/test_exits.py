@@ -10,14 +10,15 @@ import pytest
 
 # In a process of its own: every child of this one would be heard of.
 HEAR = """
-import builtins, json, os, signal, sys
+import json, os, signal, sys
 from afield.runner import real, real_process
 from afield.runner.effects import Reap, Wait
 
 if sys.argv[1] == "listed by name":
-    def refuse(*_words):
-        raise FileNotFoundError
-    real_process.open = refuse
+    real_process.CHILDREN = "/proc/none"
+
+if sys.argv[1] == "one by one":
+    real_process.CHILDREN = "/proc/self"  # opens as no file
 
 def child(number):
     pid = os.fork()
@@ -46,9 +47,18 @@ pids = ended([child(number) for number in range(4)])
 print(json.dumps(real.perform(life(), real.World())))
 """
 
+FIRST = [[0, 0, None], [1, None, 9], [2, 2, None], [3, None, 9]]
+
 
 @pytest.mark.parametrize("way", ["as the kernel tells", "listed by name"])
 def test_all_exits_are_heard_at_once_and_each_once(way: str) -> None:
+    assert _heard(way) == [FIRST, [], [[4, 4, None]], [], []]
+
+
+def test_where_they_cannot_be_listed_they_are_heard_one_by_one() -> None:
+    assert _heard("one by one") == [FIRST[:1], [], FIRST[1:2], [], []]
+
+
+def _heard(way: str) -> object:
     told = subprocess.run([sys.executable, "-c", HEAR, way], capture_output=True, text=True, check=True, timeout=60)
-    first = [[0, 0, None], [1, None, 9], [2, 2, None], [3, None, 9]]
-    assert json.loads(told.stdout) == [first, [], [[4, 4, None]], [], []]
+    return json.loads(told.stdout)
