@@ -11,7 +11,7 @@ from afield.controller.launch import Launcher
 from afield.controller.session import Session
 from afield.controller.settle import Order
 from afield.controller.watch import Stage
-from afield.errors import AfieldError, SetupFailed, Unreachable
+from afield.errors import AfieldError, SetupFailed, Unreachable, in_words
 from afield.model.attempt import Attempt
 from afield.model.event import AttemptAcked
 from afield.model.ids import AttemptId, NodeName
@@ -163,7 +163,7 @@ class Effects:
                 watch.stage(attempt.id, Stage(LAUNCH, "waits", text))
             if not isinstance(error, SetupFailed) and self._refused[key] < REFUSALS:
                 raise error from trouble
-            watch.tracker(attempt.id).broken = f"{error.what}: {error.why}" if error.why else error.what
+            watch.tracker(attempt.id).broken = in_words(error)
             reply, _ = await session.call("seal", attempt=str(attempt.id), reason=error.what)
             watch.answered(attempt.id, session.name, reply["facts"])
 

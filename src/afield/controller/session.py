@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
 
-from afield.errors import AfieldError, StoreRefused, Unreachable
+from afield.errors import AfieldError, StoreRefused, Unreachable, in_words
 from afield.model.event import Event, NodeObserved
 from afield.model.ids import NodeName
 from afield.model.node import Capacity, Device, Health
@@ -251,8 +251,7 @@ class Session:
 
     async def _refuse(self, error: AfieldError) -> None:
         health = Health.NEEDS_LOGIN if error.code == "needs-login" else Health.UNREACHABLE
-        why = f"{error.what}: {error.why}" if error.why else error.what
-        await self._tell(NodeObserved(self.name, health, detail=why, hints=error.hints))
+        await self._tell(NodeObserved(self.name, health, detail=in_words(error), hints=error.hints))
 
     async def _tell(self, event: Event) -> None:
         """Record as soon as the store can: its full disk says nothing of the node and must not end this session."""

@@ -15,7 +15,7 @@ import re
 from dataclasses import dataclass, replace
 from typing import NoReturn
 
-from afield.errors import RequestSyntaxError, UsageError
+from afield.errors import RequestSyntaxError, UsageError, in_words
 from afield.model.amount import format_bytes, format_cpu, parse_bytes, parse_cpu
 
 ANY_MODEL = "gpu"
@@ -286,8 +286,7 @@ def _amount(reader: _Reader, key: str) -> float:
     try:
         return parse_cpu(text) if key == "cpu" else parse_bytes(text)
     except UsageError as error:
-        what = f"{error.what}: {error.why}" if error.why else error.what
-        reader.fail(f"{key}={text}: {what}", at=start, hints=error.hints)
+        reader.fail(f"{key}={text}: {in_words(error)}", at=start, hints=error.hints)
 
 
 _EXAMPLES = {"cpu": "4", "mem": "16G", "disk": "50G", "gpu_mem": "40G"}

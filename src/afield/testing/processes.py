@@ -26,6 +26,7 @@ class Process:
     name: str
     parent: int
     uid: int
+    state: str
 
 
 def look(pid: int) -> Process | None:
@@ -37,7 +38,7 @@ def look(pid: int) -> Process | None:
     fields = dict(line.split(":\t", 1) for line in text.splitlines() if ":\t" in line)
     if fields["State"][0] in "ZX":
         return None
-    return Process(pid, fields["Name"], int(fields["PPid"]), int(fields["Uid"].split()[0]))
+    return Process(pid, fields["Name"], int(fields["PPid"]), int(fields["Uid"].split()[0]), fields["State"][0])
 
 
 def running() -> Iterator[Process]:
@@ -88,7 +89,7 @@ def freeze(wanted: Callable[[Process], bool], *, within_s: float = 10.0) -> None
     Raises AfieldError with those that still run after `within_s` seconds.
     """
     deadline = time.monotonic() + within_s
-    while found := [process for process in running() if wanted(process) and not _stands_still(process)]:
+    while found := [process for process in running() if wanted(process) and process.state not in "Tt"]:
         if time.monotonic() > deadline:
             raise AfieldError(f"{len(found)} processes did not stand still within {within_s:g} s")
         for process in found:
@@ -96,14 +97,6 @@ def freeze(wanted: Callable[[Process], bool], *, within_s: float = 10.0) -> None
             if descriptor is not None:
                 _send(descriptor, signal.SIGSTOP)
                 os.close(descriptor)
-
-
-def _stands_still(process: Process) -> bool:
-    try:
-        stat = (PROC / str(process.pid) / "stat").read_text(errors="replace")
-    except OSError:
-        return True
-    return stat.rpartition(")")[2].split()[0] in "TtZX"
 
 
 def end_all(wanted: Callable[[Process], bool], *, how: signal.Signals = signal.SIGKILL, within_s: float = 10.0) -> int:
