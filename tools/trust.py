@@ -6,8 +6,8 @@
 
 A file of totals holds an object or a list of objects
 {"what": "random_kills", "count": 20000, "violations": 0, "seed": 7, "detail": {"controller": 9000, ...}}.
-The numbers in `detail` are added too; of planted bugs it says for each how many schedules, or which
-test, found it (null: not found).
+The numbers in `detail` are added too, or the largest counts; of planted bugs it says for each how many
+schedules, or which test, found it (null: not found).
 The same seed in the same version replaces what it gave before: it proves nothing twice.
 """
 
@@ -25,6 +25,8 @@ from afield.build import VERSION
 
 DOCS = Path(__file__).parent.parent / "docs"
 PLANTED = "planted_bugs"
+SAME = {"labels"}
+"""Details that are the same things in each run: the largest number counts."""
 
 Run = dict[str, Any]
 
@@ -125,11 +127,12 @@ def _sum(runs: list[Run], name: str) -> int:
 
 
 def _details(runs: list[Run]) -> str:
-    """The numbers in the details, added by name."""
+    """The numbers in the details, added by name unless they are the SAME."""
     sums: dict[str, int] = {}
     for run in runs:
         for name, number in _numbers(run["detail"]):
-            sums[name] = sums.get(name, 0) + number
+            before = sums.get(name, 0)
+            sums[name] = max(before, number) if name in SAME else before + number
     return ", ".join(f"{name.replace('_', ' ')} {number:,}" for name, number in sums.items())
 
 

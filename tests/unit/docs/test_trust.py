@@ -109,6 +109,11 @@ def test_the_same_seed_counts_once_and_violations_are_shown(docs: Path) -> None:
     assert "| never two at a time | 5 | 20,000 random kills | 2 |" in text
 
 
+def test_what_is_the_same_in_each_run_is_not_added(docs: Path) -> None:
+    runs = [total(what="label_kills", seed=seed, detail={"labels": 100 + seed, "least": 5}) for seed in (2, 1)]
+    assert "| labels 102, least 10 |" in tables(docs, *runs)["trust.md"]
+
+
 def test_planted_bugs_are_those_of_the_last_run(docs: Path) -> None:
     first = total(what="planted_bugs", count=2, detail={"no seal": None, "no sync": 3})
     last = total(what="planted_bugs", count=2, seed=9, detail={"no seal": 120, "late ack": None})
