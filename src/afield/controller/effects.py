@@ -9,7 +9,7 @@ from typing import Any
 
 from afield.controller.launch import Launcher
 from afield.controller.session import Session
-from afield.controller.settle import Order
+from afield.controller.settle import SYNC, Order
 from afield.controller.watch import Stage
 from afield.errors import AfieldError, SetupFailed, Unreachable, in_words
 from afield.model.attempt import Attempt
@@ -163,8 +163,7 @@ class Effects:
                 watch.stage(attempt.id, Stage(LAUNCH, "waits", text))
             if not isinstance(error, SetupFailed) and self._refused[key] < REFUSALS:
                 raise error from trouble
-            watch.tracker(attempt.id).broken = in_words(error)
-            reply, _ = await session.call("seal", attempt=str(attempt.id), reason=error.what)
+            reply, _ = await session.call("seal", attempt=str(attempt.id), reason=in_words(error), by=SYNC)
             watch.answered(attempt.id, session.name, reply["facts"])
 
     async def _ack(self, attempt: Attempt) -> None:

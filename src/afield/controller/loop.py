@@ -132,9 +132,8 @@ class Loop:
 
     def _assessed(self, job: Job, attempt: Attempt) -> list[ev.Event]:
         """What follows for an attempt from what is known of it; gives its orders."""
-        tracker = self._hands.watch.tracker(attempt.id)
-        known = with_removed(attempt, tracker.known, self._world.nodes)
-        found = assess(attempt, job.task.end, known, tracker.broken)
+        known = with_removed(attempt, self._hands.watch.tracker(attempt.id).known, self._world.nodes)
+        found = assess(attempt, job.task.end, known)
         events = self._concluded(job, found.events)
         for order in found.orders:
             self._hands.effects.order(job, attempt, order, self._fields(attempt, order))

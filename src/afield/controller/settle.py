@@ -43,6 +43,9 @@ REMOVED: dict[str, Any] = {
 
 SETTLED = frozenset(verdict.CLOSED)
 
+SYNC = "sync"
+"""Who sealed a folder when code or tools could not be brought to the node, and the stage that failed then."""
+
 
 @dataclass(frozen=True, slots=True)
 class Order:
@@ -72,11 +75,8 @@ def with_removed(
     return found
 
 
-def assess(attempt: Attempt, end: End, known: Mapping[NodeName, Facts], broken: str = "") -> Assessment:
-    """What follows from the facts of an attempt's nodes; nodes not in `known` have not answered yet.
-
-    `broken` says why code or tools could not be brought to a node.
-    """
+def assess(attempt: Attempt, end: End, known: Mapping[NodeName, Facts]) -> Assessment:
+    """What follows from the facts of an attempt's nodes; nodes not in `known` have not answered yet."""
     result = Assessment()
     words = {node: verdict.verdict(dict(known[node])) if node in known else "unknown" for node in attempt.nodes}
     _order_each(attempt, words, result)
@@ -87,10 +87,7 @@ def assess(attempt: Attempt, end: End, known: Mapping[NodeName, Facts], broken: 
     if set(words.values()) <= SETTLED:
         if attempt.started_at is None and _all_started(attempt, known) and "setup_failed" not in words.values():
             result.events.append(AttemptStarted(attempt.id))
-        ending = _ending(attempt, words, known)
-        if broken and isinstance(ending, NeverStarted) and attempt.started_at is None:
-            ending = PrepareFailed(attempt.id, stage="sync", detail=broken)
-        result.events.append(ending)
+        result.events.append(_ending(attempt, words, known))
     elif attempt.started_at is None and _all_started(attempt, known):
         result.events.append(AttemptStarted(attempt.id))
     return result
@@ -177,6 +174,9 @@ def _ending(attempt: Attempt, words: Mapping[NodeName, str], known: Mapping[Node
         # Also where others never began: they were sealed for it, and it would fail again.
         return _setup_failed(attempt, words, known)
     if "never_started" in kinds and not any(verdict.began(dict(known[node])) for node in words):
+        refused = [told for node in words if (told := _refused(known[node]))]
+        if refused and attempt.started_at is None:
+            return PrepareFailed(attempt.id, stage=SYNC, detail=refused[0])
         return NeverStarted(attempt.id, _first(known, words, "never_started"))
     why = _why(finals)
     torn = "never_started" in kinds and (attempt.why is None or why is Why.FAILURE)
@@ -194,6 +194,13 @@ def _ending(attempt: Attempt, words: Mapping[NodeName, str], known: Mapping[Node
         cause=causes[0] if causes else None,
         survivors=tuple(s for f in finals for s in f.get("survivors") or ()),
     )
+
+
+def _refused(facts: Facts) -> str:
+    """Why code or tools could not be brought there, when that is the end of it: nothing was ever started."""
+    seal = facts["sealed"] or {}
+    started = any(p["started"] for p in facts["processes"].values())
+    return str(seal["reason"]) if seal.get("by") == SYNC and not started else ""
 
 
 def _unfinished(facts: Facts) -> Facts:

@@ -38,8 +38,6 @@ class Tracker:
     stages: list[Stage] = field(default_factory=list)
     begun: dict[str, float] = field(default_factory=dict)
     changed: asyncio.Event = field(default_factory=asyncio.Event)
-    broken: str = ""
-    """Why code or tools could not be brought to a node; the attempt ends as setup_failed once no node holds it."""
 
 
 class Watch:

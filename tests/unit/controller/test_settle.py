@@ -108,10 +108,18 @@ def test_sealed_without_start_never_started() -> None:
 
 
 def test_code_that_cannot_be_sent_is_a_failed_setup() -> None:
-    sealed = facts(lock="free", sealed={"reason": "x", "by": "link"})
-    (event,) = assess(attempt(A), End.ALL, {A: sealed}, broken="the disk is full").events
-    assert isinstance(event, PrepareFailed)
-    assert event.detail == "the disk is full"
+    sealed = facts(lock="free", sealed={"reason": "the disk is full", "by": "sync"})
+    (event,) = assess(attempt(A), End.ALL, {A: sealed}).events
+    assert event == PrepareFailed(AttemptId(JobNumber(1), 1), stage="sync", detail="the disk is full")
+
+
+def test_of_a_gang_of_which_one_node_could_not_be_sent_the_code_that_is_the_reason() -> None:
+    known = {
+        A: facts(lock="free", sealed={"reason": "another node of the attempt failed", "by": "controller"}),
+        B: facts(lock="free", sealed={"reason": "the disk is full", "by": "sync"}),
+    }
+    (event,) = assess(attempt(A, B), End.ALL, known).events
+    assert event == PrepareFailed(AttemptId(JobNumber(1), 1), stage="sync", detail="the disk is full")
 
 
 def test_dead_is_gone_with_its_reason() -> None:
