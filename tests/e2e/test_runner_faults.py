@@ -6,6 +6,7 @@ import functools
 import os
 import random
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -144,3 +145,24 @@ def test_no_process_of_a_random_tree_is_left(node: Node, adopted: bool) -> None:
         node.until(attempt, verdict.ENDED)
         left = [pid for pid in map(int, pids.read_text().split()) if alive(pid)]
         assert left == [], (seed, node.facts(attempt)["final"])
+
+
+def test_a_run_folder_that_is_removed_before_its_keeper_looks_holds_up_no_other(node: Node) -> None:
+    """Found by a simulated schedule: the keeper cared for nothing for ever, and kept all ended children for it."""
+    wait = f"until [ -e {node.home}/enough ]; do sleep 0.05; done"
+    node.launch("1.1", wait)
+    node.launch("2.1", "true", stages=[{"name": "preflight", "argv": ["sh", "-c", wait]}])
+    node.until("1.1", verdict.LIVE)
+    wait_until(lambda: node.facts("2.1")["stages"].get("preflight", {}).get("started"))
+    stage = node.facts("2.1")["stages"]["preflight"]["started"]
+    keeper, shepherds = node.ask("ping")["pid"], [node.shepherd("1.1"), stage["shepherd"][0]]
+    os.kill(keeper, signal.SIGSTOP)
+    try:
+        os.kill(shepherds[1], signal.SIGKILL)
+        (node.home / "enough").touch()
+        wait_until(lambda: not any(map(alive, [*shepherds, stage["pid"]])))
+        shutil.rmtree(node.paths.run("1.1"))
+    finally:
+        os.kill(keeper, signal.SIGCONT)
+    node.until("2.1", verdict.NEVER_STARTED)
+    wait_until(lambda: not node.ask("ping")["attempts"])

@@ -304,10 +304,13 @@ class Keeper:
         task.until = mono + effect.seconds if task.deaf else effect.until
 
     def _trouble(self, task, error):
-        """Notes it and begins anew from the run folder, a little later."""
+        """Notes it and begins anew from the run folder, a little later. Removed meanwhile it needs no care."""
         run = self.paths.run(task.care.attempt)
         try:
             yield Put(run + "/" + folder.TROUBLE, repr(error).encode("utf-8", "replace"))
+        except FileNotFoundError:
+            task.done = True
+            return
         except OSError:
             pass
         care = task.care
