@@ -17,7 +17,7 @@ from afield.controller.watch import Stage, Watch
 from afield.environment import indexes
 from afield.environment.proxy import Proxy
 from afield.environment.tree import hosts_in
-from afield.errors import AfieldError, Unreachable
+from afield.errors import AfieldError, Unreachable, in_words
 from afield.folders import Folders
 from afield.model.ids import AttemptId, NodeName
 from afield.model.task import Environment
@@ -90,7 +90,7 @@ class Ways:
             await proxy.close()
             if asked.link.closed.is_set():
                 raise
-            return _Held(asked.id, asked.link, {"AFIELD_NO_WAY": f"{error.what}: {error.why}"})
+            return _Held(asked.id, asked.link, {"AFIELD_NO_WAY": in_words(error)})
         log.info("%s has no way to %s: %s builds through us", session.name, known[:1], attempt)
         default = indexes.public(known)
         variables = {"HTTPS_PROXY": proxy.address(port), **({"UV_DEFAULT_INDEX": default} if default else {})}

@@ -19,7 +19,7 @@ from afield.config import folders, load
 from afield.config.files import config_folder
 from afield.config.secrets import Secrets
 from afield.environment.uv import binary
-from afield.errors import AfieldError
+from afield.errors import AfieldError, in_words
 from afield.model.amount import about_bytes
 from afield.runner.mounts import network_filesystem
 from afield.sdk.door import Door
@@ -128,7 +128,7 @@ def _controller() -> Check:
     try:
         connection = Door().knock()
     except AfieldError as error:
-        return Check("machine", BAD, f"{error.what}: {error.why}", error.hints[0] if error.hints else "")
+        return Check("machine", BAD, in_words(error), error.hints[0] if error.hints else "")
     if connection is None:
         return Check("machine", OK, "no controller runs; the next command starts one")
     told = connection.told
