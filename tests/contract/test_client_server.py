@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import stat
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -30,6 +32,12 @@ def test_the_first_call_starts_a_server_for_the_owner_alone(place: Place) -> Non
     for path in (place.folders.socket, place.folders.token, place.folders.log, place.folders.lock):
         assert stat.S_IMODE(os.stat(path).st_mode) & 0o077 == 0, path
     assert os.getsid(told["pid"]) == told["pid"]
+
+
+def test_it_describes_itself_in_full(place: Place) -> None:
+    printed = subprocess.run([sys.executable, "-m", "afield.server", "--openapi"], capture_output=True, check=True)
+    with closing(place.door().open()) as connection:
+        assert connection.call("GET", "/v1/openapi.json") == json.loads(printed.stdout)
 
 
 def test_sixteen_commands_at_once_start_one_server(place: Place) -> None:

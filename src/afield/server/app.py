@@ -7,12 +7,13 @@ from typing import Annotated, Any
 from fastapi import APIRouter, FastAPI, Header, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import Response
+from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp
 
 from afield.build import VERSION
 from afield.errors import AfieldError, Fault, NotFound, UsageError
-from afield.server import answers, schema
+from afield.server import answers, routes, schema
 from afield.server.answer import EVENTS, Json, Stream, failure, server_sent
 from afield.server.data import DataRoutes
 from afield.server.desk import Desk
@@ -28,9 +29,9 @@ class ServerRoutes:
     def __init__(self, desk: Desk) -> None:
         self._desk = desk
 
-    def router(self) -> APIRouter:
+    def router(self, route: routes.Route) -> APIRouter:
         """The addresses."""
-        router = APIRouter(prefix="/v1", tags=["server"], default_response_class=Json)
+        router = routes.router(route, "/v1", "server")
         add = router.add_api_route
         add("/hello", self.hello, methods=["GET"], response_model=answers.Hello)
         add("/leave", self.leave, methods=["POST"], response_model=answers.Nothing)
@@ -68,28 +69,34 @@ class ServerRoutes:
 _EVENTS: dict[int | str, dict[str, Any]] = {200: {"content": {EVENTS: {}}, "description": "events as they come"}}
 
 
+class _Served(FastAPI):
+    """Describes itself in full, if somebody asks."""
+
+    def openapi(self) -> dict[str, Any]:
+        """What `api` says of itself."""
+        return api(Desk()).openapi()
+
+
 def api(desk: Desk) -> FastAPI:
     """The API without its guard; `openapi()` describes it."""
-    app = FastAPI(
-        title="afield",
-        version=VERSION,
-        openapi_url="/v1/openapi.json",
-        docs_url=None,
-        redoc_url=None,
-        responses={"4XX": {"model": answers.Failure}, "5XX": {"model": answers.Failure}},
-    )
-    for routes in (ServerRoutes(desk), JobRoutes(desk), NodeRoutes(desk), DataRoutes(desk), SecretRoutes(desk)):
-        app.include_router(routes.router())
+    return _app(FastAPI, desk, APIRoute)
+
+
+def guarded(desk: Desk) -> ASGIApp:
+    """What uvicorn serves."""
+    return Guard(_app(_Served, desk, routes.Brief), desk)
+
+
+def _app(kind: type[FastAPI], desk: Desk, route: routes.Route) -> FastAPI:
+    app = kind(title="afield", version=VERSION, openapi_url="/v1/openapi.json", docs_url=None, redoc_url=None)
+    for part in (ServerRoutes(desk), JobRoutes(desk), NodeRoutes(desk), DataRoutes(desk), SecretRoutes(desk)):
+        # Included as a router, each route would be made a second time, at the first request.
+        app.router.routes.extend(part.router(route).routes)
     app.add_exception_handler(AfieldError, _told)
     app.add_exception_handler(RequestValidationError, _unreadable)
     app.add_exception_handler(HTTPException, _no_address)
     app.add_exception_handler(Exception, _fault)
     return app
-
-
-def guarded(desk: Desk) -> ASGIApp:
-    """What uvicorn serves."""
-    return Guard(api(desk), desk)
 
 
 async def _told(_: Request, error: Exception) -> Response:

@@ -9,7 +9,7 @@ from fastapi.responses import Response
 
 from afield.errors import UsageError
 from afield.runner import wire
-from afield.server import answers, schema
+from afield.server import answers, routes, schema
 from afield.server.answer import FRAMES, Json, Stream, frames
 from afield.server.desk import Desk
 from afield.server.jobs import SCHEMA, STREAM
@@ -22,9 +22,9 @@ class DataRoutes:
     def __init__(self, desk: Desk) -> None:
         self._desk = desk
 
-    def router(self) -> APIRouter:
+    def router(self, route: routes.Route) -> APIRouter:
         """The addresses."""
-        router = APIRouter(prefix="/v1/data", tags=["data"], default_response_class=Json)
+        router = routes.router(route, "/v1/data", "data")
         add = router.add_api_route
         add("/places", self.places, methods=["POST"], response_model=answers.Places)
         add("/list", self.listing, methods=["POST"], response_model=answers.Entries)

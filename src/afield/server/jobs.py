@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from afield.controller.submit import Submission
 from afield.errors import UsageError
 from afield.runner import points, wire
-from afield.server import answers, schema
+from afield.server import answers, routes, schema
 from afield.server.answer import FRAMES, Json, Stream, frames
 from afield.server.desk import Desk
 from afield.server.port import ControllerPort, View
@@ -34,9 +34,9 @@ class JobRoutes:
     def __init__(self, desk: Desk) -> None:
         self._desk = desk
 
-    def router(self) -> APIRouter:
+    def router(self, route: routes.Route) -> APIRouter:
         """The addresses."""
-        router = APIRouter(prefix="/v1/jobs", tags=["jobs"], default_response_class=Json)
+        router = routes.router(route, "/v1/jobs", "jobs")
         add = router.add_api_route
         add("", self.submit, methods=["POST"], response_model=answers.Jobs)
         add("", self.jobs, methods=["GET"], response_model=answers.Jobs)

@@ -8,7 +8,7 @@ from fastapi import APIRouter
 from fastapi.responses import Response
 
 from afield.errors import UsageError
-from afield.server import answers, schema
+from afield.server import answers, routes, schema
 from afield.server.answer import FRAMES, Json, Stream, frames
 from afield.server.desk import Desk
 from afield.server.forwards import ForwardBody
@@ -21,9 +21,9 @@ class NodeRoutes:
     def __init__(self, desk: Desk) -> None:
         self._desk = desk
 
-    def router(self) -> APIRouter:
+    def router(self, route: routes.Route) -> APIRouter:
         """The addresses."""
-        router = APIRouter(prefix="/v1", tags=["nodes"], default_response_class=Json)
+        router = routes.router(route, "/v1", "nodes")
         add = router.add_api_route
         add("/nodes", self.nodes, methods=["GET"], response_model=answers.Nodes)
         add("/nodes", self.add, methods=["POST"], response_model=answers.NodeView)

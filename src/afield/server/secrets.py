@@ -6,7 +6,7 @@ from fastapi import APIRouter
 from fastapi.responses import Response
 
 from afield.controller.views import iso
-from afield.server import answers, schema
+from afield.server import answers, routes, schema
 from afield.server.answer import Json
 from afield.server.desk import Desk
 from afield.server.jobs import SCHEMA
@@ -18,9 +18,9 @@ class SecretRoutes:
     def __init__(self, desk: Desk) -> None:
         self._desk = desk
 
-    def router(self) -> APIRouter:
+    def router(self, route: routes.Route) -> APIRouter:
         """The addresses."""
-        router = APIRouter(prefix="/v1", tags=["secrets"], default_response_class=Json)
+        router = routes.router(route, "/v1", "secrets")
         add = router.add_api_route
         add("/secrets", self.secrets, methods=["GET"], response_model=answers.SecretsView)
         add("/secrets/{name}", self.set, methods=["PUT"], response_model=answers.SecretsView)
