@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from afield.snapshot.take import take
-from tests.chaos.arena import Arena, Tools
+from tests.chaos.arena import AGAIN_S, Arena, Tools
 from tests.chaos.judge import Kill
 from tests.chaos.labels import labels
 
@@ -91,6 +91,7 @@ class Siege:
             for label in left:
                 self._provoke(label)
             left -= {label for label in left if self._fell(label)}
+            time.sleep(AGAIN_S)
         for label in left:
             (self._folder / label).unlink(missing_ok=True)
             self.missed.append(label)

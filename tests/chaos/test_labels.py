@@ -18,7 +18,8 @@ from tests.chaos.labels import labels, unlabelled
 from tests.chaos.siege import ELSEWHERE, Siege, besieged
 from tests.chaos.zygote import Zygote
 
-EACH = int(os.environ.get("AFIELD_EACH", "5"))
+EACH = int(os.environ.get("AFIELD_EACH", "3"))
+"""How often at each label before its act, and as often after it."""
 PAIRS = int(os.environ.get("AFIELD_PAIRS", "10"))
 """How many pairs; 0 is all of them."""
 SIEGES = 3

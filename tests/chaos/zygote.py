@@ -61,13 +61,15 @@ class Zygote:
 
 def main() -> None:
     """The parent: loads everything once, then serves orders until its input ends."""
+    import uvicorn
+
     from afield.server.__main__ import main as serve
     from afield.server.app import guarded
     from afield.server.desk import Desk
     from afield.transport.bundle import bundle
 
     bundle()
-    guarded(Desk())
+    uvicorn.Config(guarded(Desk()), ws="none", lifespan="off", log_config=None).load()
     out = os.fdopen(os.dup(1), "w")
     ended: Counter[str] = Counter()
     for line in sys.stdin:
