@@ -25,7 +25,7 @@ demo: setup ## trains a classifier through afield, twice: the second time everyt
 
 test: setup ## all tests but the campaigns; TESTS=tests/unit for some of them
 	@bash tools/system.sh
-	$(BIN)/pytest -q -rs --durations=5 -n 2 --dist loadfile --no-loadscope-reorder $(TESTS)
+	$(BIN)/pytest -q -rs --durations=5 -n 3 --dist loadfile --no-loadscope-reorder $(TESTS)
 
 chaos: setup ## kills N processes of ours at random, and all other faults in large; adds the totals to docs/trust.md
 	@bash tools/system.sh; mkdir -p build; rm -f build/chaos.json

@@ -9,7 +9,8 @@ as_root() {
 }
 
 # program:package. pypy3 stands for the oldest Python that a node may have, faketime for wrong clocks.
-readonly NEEDED="git:git ssh:openssh-client sshd:openssh-server rsync:rsync openssl:openssl pypy3:pypy3 faketime:faketime"
+readonly NEEDED="git:git ssh:openssh-client sshd:openssh-server rsync:rsync openssl:openssl pypy3:pypy3 faketime:faketime
+    zsh:zsh fish:fish tcsh:tcsh"
 
 packages=()
 for pair in $NEEDED; do
