@@ -327,17 +327,19 @@ def test_a_new_shepherd_ends_what_killed_watchers_left_of_a_stage(stopped: bool,
     assert node.begun() == (0 if stopped else 1)
 
 
-def test_a_new_keeper_ends_what_killed_watchers_left_of_a_stage(node: Node) -> None:
-    left = _stage_left(node)
+@pytest.mark.parametrize("through", [(), ("env", "-i")], ids=["marked", "without variables"])
+def test_a_new_keeper_ends_what_killed_watchers_left_of_a_stage(through: tuple[str, ...], node: Node) -> None:
+    """Found by simulated schedules: what had not left its gate yet, and so had no mark, ran on after the end."""
+    left = _stage_left(node, *through)
     node.stop("1.1", grace_s=0.1)
     facts = node.until("1.1")
     assert (facts["final"]["why"], alive(left), node.begun()) == ("user", False, 0)
 
 
-def _stage_left(node: Node) -> int:
+def _stage_left(node: Node, *through: str) -> int:
     """A process of a setup whose watchers were killed."""
     setup = f"[ -e {node.home}/pid ] && exit; echo $$ > {node.home}/new; mv {node.home}/new {node.home}/pid; sleep 300"
-    node.launch("1.1", BODY, stages=[{"name": "setup", "argv": ["sh", "-c", setup], "key": "k"}])
+    node.launch("1.1", BODY, stages=[{"name": "setup", "argv": [*through, "sh", "-c", setup], "key": "k"}])
     wait_until((node.home / "pid").exists)
     watchers = (node.ask("ping")["pid"], json.loads(node.text("1.1", folder.LOCK))["pid"])
     for pid in watchers:

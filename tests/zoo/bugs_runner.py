@@ -260,6 +260,13 @@ def write_seal""",
         "tests/e2e/test_runner_kill.py::test_a_new_shepherd_ends_what_killed_watchers_left_of_a_stage",
     ),
     Bug(
+        "a stage left to a new keeper",
+        "stopped means gone",
+        "a new keeper looks for marks only: what killed watchers left of a stage may have none, or not yet",
+        (Edit("runner/adopt.py", "        yield from stages.end_left(case)\n", ""),),
+        "tests/e2e/test_runner_kill.py::test_a_new_keeper_ends_what_killed_watchers_left_of_a_stage",
+    ),
+    Bug(
         "time limit restarted at adoption",
         "an end with a reason",
         "who adopts an attempt counts its time from then on",

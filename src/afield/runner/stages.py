@@ -9,14 +9,16 @@ POLL_S = 1.0
 
 
 def end_left(case):
-    """Ends what an earlier shepherd of this attempt left of a stage, when its keeper was killed with it."""
+    """Ends what killed watchers left of a stage: nobody's child now, and without a mark until it leaves its gate."""
     _, mono, boot = yield Now()
     members = []
     for name in (yield List(case.run + "/" + folder.STAGES)) or ():
         place = folder.STAGES + "/" + name
         started = yield from folder.load("%s/%s/%s" % (case.run, place, folder.STARTED), case.nonce)
         if started is not None and started.get("boot") == boot:
-            members.append(Member(place, started["pid"], started["start"]))
+            left = Member(place, started["pid"], started["start"])
+            left.ended = True  # how it ends is asked by nobody
+            members.append(left)
     yield from Watch(case, members, mono, rules=False).clear()
 
 
