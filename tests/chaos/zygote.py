@@ -61,15 +61,13 @@ class Zygote:
 
 def main() -> None:
     """The parent: loads everything once, then serves orders until its input ends."""
-    import uvicorn
-
     from afield.server.__main__ import main as serve
-    from afield.server.app import guarded
     from afield.server.desk import Desk
+    from afield.server.process import config
     from afield.transport.bundle import bundle
 
     bundle()
-    uvicorn.Config(guarded(Desk()), ws="none", lifespan="off", log_config=None).load()
+    config(Desk()).load()
     out = os.fdopen(os.dup(1), "w")
     ended: Counter[str] = Counter()
     for line in sys.stdin:

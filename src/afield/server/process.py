@@ -74,21 +74,7 @@ async def _listen(desk: Desk, listener: socket.socket, still_ours: Callable[[], 
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, desk.leaving.set)
-    server = _Server(
-        uvicorn.Config(
-            guarded(desk),
-            http="auto",
-            ws="none",
-            lifespan="off",
-            access_log=False,
-            log_config=None,
-            server_header=False,
-            date_header=False,
-            backlog=BACKLOG,
-            timeout_keep_alive=60,
-            timeout_graceful_shutdown=int(GRACE_S),
-        )
-    )
+    server = _Server(config(desk))
     look = asyncio.create_task(_look(desk, still_ours))
     leave = asyncio.create_task(_leave(desk, server))
     gc.freeze()  # what is loaded stays: each look for garbage would go through all of it
@@ -99,6 +85,23 @@ async def _listen(desk: Desk, listener: socket.socket, still_ours: Callable[[], 
         look.cancel()
         leave.cancel()
         await asyncio.gather(look, leave, return_exceptions=True)
+
+
+def config(desk: Desk) -> uvicorn.Config:
+    """How uvicorn serves us."""
+    return uvicorn.Config(
+        guarded(desk),
+        http="auto",
+        ws="none",
+        lifespan="off",
+        access_log=False,
+        log_config=None,
+        server_header=False,
+        date_header=False,
+        backlog=BACKLOG,
+        timeout_keep_alive=60,
+        timeout_graceful_shutdown=int(GRACE_S),
+    )
 
 
 class _Server(uvicorn.Server):
