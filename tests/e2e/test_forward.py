@@ -55,13 +55,19 @@ class Held:
         self.process = process
         self.told: list[dict[str, object]] = []
         self._news: queue.Queue[dict[str, object] | None] = queue.Queue()
-        threading.Thread(target=self._read, daemon=True).start()
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
 
     def _read(self) -> None:
         assert self.process.stdout is not None
         for line in self.process.stdout:
             self._news.put(json.loads(line))
         self._news.put(None)
+
+    def end(self) -> None:
+        """Kills it; what it told last has been read then."""
+        self.process.kill()
+        self._reader.join(40)
 
     def until(self, on: str | None, **fields: object) -> dict[str, object]:
         """The next news of this kind; None is an error."""
@@ -80,10 +86,11 @@ class Held:
 def held(sandbox: Sandbox, *words: str) -> Iterator[Held]:
     """`afield forward --json` of these words, ended with the block."""
     with sandbox.start("forward", *words, "--json") as process:
+        holding = Held(process)
         try:
-            yield Held(process)
+            yield holding
         finally:
-            process.kill()
+            holding.end()
 
 
 def port_of(news: dict[str, object], place: int) -> int:

@@ -13,10 +13,10 @@ import pytest
 from textual.message import Message
 from textual.pilot import Pilot
 
-from afield.cli.top.app import Looked, Top
+from afield.cli.top.app import Looked, Printed, Top
 from afield.cli.top.errand import Errand
 from afield.cli.top.feed import Look, View
-from afield.cli.top.tail import Lines
+from afield.cli.top.tail import POLL_S, Lines
 from afield.errors import Unreachable
 from tests.unit.cli.fleet import NOW, Fleet, job
 from tests.unit.cli.screens import compare, known
@@ -272,8 +272,28 @@ def test_the_whole_log_goes_on_while_it_is_shown() -> None:
         await screen.until("more of it")
         await screen.press("home")
         await screen.until("step 0 ")
+        screen.fleet.log += b"and more\n"
+        await screen.pilot.pause(2 * POLL_S)
+        assert "step 0 " in screen.text()
+        await screen.press("end")
+        await screen.until("and more")
+        screen.fleet.log += b"and still more\n"
+        await screen.until("and still more")
         await screen.press("escape")
         await screen.until("JOB")
+
+    play(story)
+
+
+def test_lines_that_come_before_the_whole_log_is_made_are_in_it() -> None:
+    async def story(screen: Screen) -> None:
+        await screen.press("down")
+        await screen.until("50%|")
+        app = screen.pilot.app
+        assert isinstance(app, Top)
+        app.action_log()
+        app.on_printed(Printed(121, [*(f"line {i}" for i in range(60)), "at once"]))
+        await screen.until("at once", gone="JOB")
 
     play(story)
 

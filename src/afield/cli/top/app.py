@@ -132,7 +132,7 @@ class Top(App[None]):
         self._lines: list[str] = []
         self._selected = 0
         self._main: Screen[object] = Screen()
-        """The one with the jobs; others may lie over it. It is bare before it is made and after it was left."""
+        """The one with the jobs; others may lie over it."""
         self._feed = Feed(source, lambda told: self._post(Looked(told)), now)
         self._tail = Tail(source, lambda number, lines: self._post(Printed(number, lines)))
 
@@ -176,7 +176,7 @@ class Top(App[None]):
 
     def on_printed(self, message: Printed) -> None:
         """Show the lines if they are still wanted."""
-        if message.number == self._selected and self._main.query("#log"):
+        if message.number == self._selected and self._made:
             self._lines = message.lines
             self._draw_log()
             if isinstance(self.screen, Log):
@@ -336,6 +336,11 @@ class Top(App[None]):
             self.post_message(message)
 
     @property
+    def _made(self) -> bool:
+        """Whether all parts are there: the deepest comes last, and at the end they go in an order of their own."""
+        return self.is_running and bool(self._main.query("#log"))
+
+    @property
     def _job(self) -> View | None:
         return next((job for job in self._look.jobs if job["number"] == self._selected), None)
 
@@ -349,7 +354,7 @@ class Top(App[None]):
         return [job for job in jobs if text in " ".join(row(job, self._now())).casefold()] if text else jobs
 
     def _draw(self) -> None:
-        if not self._main.query("#log"):
+        if not self._made:
             return
         head = self._stale or self._under_way
         head = head or (summary(self._look.nodes, self._look.jobs) if self._look.nodes else LOOKING)

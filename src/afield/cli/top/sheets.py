@@ -118,34 +118,29 @@ class Told(ModalScreen[None]):
 
 
 class Log(Screen[None]):
-    """The last lines of a job; follows them while its end is in view."""
+    """The last lines of a job; follows them until somebody scrolls, and again from the end."""
 
     BINDINGS: ClassVar[list[BindingType]] = BACK
 
     def __init__(self, title: str, lines: list[str]) -> None:
         super().__init__()
         self._title = title
-        self._lines = lines
+        self._text = Static(Text.from_ansi("\n".join(lines)))
 
     def compose(self) -> ComposeResult:
         """The lines, and how to get back."""
         with VerticalScroll(id="whole") as scroll:
             scroll.border_title = self._title
-            yield Static()
+            yield self._text
         yield Footer(compact=True, show_command_palette=False)
 
     def on_mount(self) -> None:
         """Begin at the end."""
-        self.query_one("#whole").focus()
-        self.show(self._lines)
+        self.query_one("#whole").focus().anchor()
 
     def show(self, lines: list[str]) -> None:
-        """Other lines."""
-        scroll = self.query_one("#whole", VerticalScroll)
-        following = scroll.is_vertical_scroll_end
-        self.query_one(Static).update(Text.from_ansi("\n".join(lines)))
-        if following:
-            scroll.scroll_end(animate=False)
+        """Other lines; also before it is made and after it was left."""
+        self._text.update(Text.from_ansi("\n".join(lines)))
 
     def action_back(self) -> None:
         """Close it."""
