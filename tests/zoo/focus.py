@@ -166,7 +166,7 @@ FOCUSES = {
     "many keepers": Focus(
         {"timed": {"upgrade": 8, "cut": 8}, "twice": 0.9, "kills": {"keeper": 6}}, _each(_prepared, _body), most=20
     ),
-    "numbers": Focus({**CALM, **_NUMBERS, "kills": {"keeper": 4, "shepherd": 12, "both": 16}}, most=200),
+    "numbers": Focus({**CALM, **_NUMBERS, "pids": 14, "kills": {"keeper": 4, "shepherd": 12, "both": 16}}, most=200),
     "numbers and boots": Focus({**CALM, **_NUMBERS, "kills": {"both": 16}, "timed": {"reboot": 8}}, most=200),
     "watchers": Focus({"kills": {"both": 6, "keeper": 2, "shepherd": 2}}, most=160),
     "one watcher": Focus({**CALM, "kills": {"shepherd": 12}}, most=60),

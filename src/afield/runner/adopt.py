@@ -4,7 +4,7 @@ A keeper does this. It reaps the programs of its own killed shepherds and so lea
 another, killed keeper left behind it can only see that they are gone: those get no exit, and the verdict says so.
 """
 
-from . import folder, shepherd, stages, verdict
+from . import folder, shepherd, verdict
 from .case import Case, Over
 from .effects import Drop, Lock, Now, Put, Self, Sleep
 from .watch import Member, Watch
@@ -102,7 +102,6 @@ class Care:
         for order in (yield from folder.stops(case.run, case.nonce)):
             over = Over(why=str(order.get("why")), by=str(order.get("by", "")))
             break
-        yield from stages.end_left(case)
         yield from shepherd.end_early(case, over)
 
 

@@ -150,9 +150,7 @@ def _care(case, devices):
 
 def end_early(case, over):
     """The end of an attempt whose programs never ran: nothing is left alive, sealed, and said."""
-    _, mono, _ = yield Now()
-    watch = Watch(case, [], mono, rules=False)
-    yield from watch.clear()
+    yield from stages.end_left(case)
     if over.why is None and over.stage is None:
         yield from case.seal(over.by)
         return
@@ -162,8 +160,7 @@ def end_early(case, over):
 
 def _give_up(case, reason):
     """Nothing ran and nothing will: what waits behind gates leaves, and the seal says why."""
-    _, mono, _ = yield Now()
-    yield from Watch(case, [], mono, rules=False).clear()
+    yield from stages.end_left(case)
     for process in case.spec["processes"]:
         place = "p%d" % process["rank"]
         inside = case.run + "/" + place + "/"

@@ -9,7 +9,10 @@ POLL_S = 1.0
 
 
 def end_left(case):
-    """Ends what killed watchers left of a stage: nobody's child now, and without a mark until it leaves its gate."""
+    """Ends all that lives of an attempt without programs.
+
+    What killed watchers left of a stage is nobody's child, and without a mark until it leaves its gate.
+    """
     _, mono, boot = yield Now()
     members = []
     for name in (yield List(case.run + "/" + folder.STAGES)) or ():
