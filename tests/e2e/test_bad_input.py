@@ -25,6 +25,7 @@ WRONG: list[tuple[list[str], int, bytes]] = [
     (["run", "--request", "[mme=3G]", "--", "true"], 2, b"mem"),
     (["run", "--time", "soon", "--", "true"], 2, b"90m"),
     (["run", "-n", "locla", "--", "true"], 3, b"local"),
+    (["run", "-n", "gpubox", "--", "true"], 3, b"afield node add gpubox"),
     (["show", "7"], 3, b"afield ps"),
     (["logs", "7"], 3, b"no job 7"),
     (["stop", "x"], 2, b"afield ps"),

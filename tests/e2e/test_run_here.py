@@ -88,6 +88,7 @@ def test_detached_jobs_and_the_verbs_around_them(sandbox: Sandbox) -> None:
     (sandbox.project / "work.py").write_text("print('first')\n")
     submitted = sandbox.afield("run", "-d", "work.py")
     assert submitted.stdout == b"1\n", submitted.stderr
+    assert b"results: afield pull 1" in submitted.stderr
     assert sandbox.afield("wait", "1").returncode == 0
     assert sandbox.afield("logs", "1").stdout == b"first\n"
     (sandbox.project / "work.py").write_text("print('second')\n")

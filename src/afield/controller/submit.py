@@ -113,7 +113,7 @@ class Intake:
         """Refuse the name of a node that is none, with the nearest one; patterns and backends may come to be."""
         names = {n.name for n in self._world.nodes.values()} | {n.slice for n in self._world.nodes.values()}
         if word not in names and "*" not in word and ":" not in word:
-            raise views.unknown_node(word, [str(n) for n in self._world.nodes])
+            raise views.unknown_node(word, [str(n) for n in self._world.nodes], f"afield node add {word}")
 
     def _known(self, submission: Submission) -> JobNumber | None:
         found = self._store.by_key(*submission.id)

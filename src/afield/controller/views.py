@@ -194,11 +194,11 @@ def _health(node: Node, *, busy: bool) -> str:
     return "draining" if busy else "drained"
 
 
-def unknown_node(name: str, known: list[str]) -> NotFound:
-    """The error for a node that does not exist, with the nearest name."""
+def unknown_node(name: str, known: list[str], otherwise: str = "afield node ls") -> NotFound:
+    """The error for a node that does not exist, with the nearest name, or what to do without one."""
     near = difflib.get_close_matches(name, known, n=1)
     return NotFound(
         f"there is no node {name}",
         why=f"known: {', '.join(sorted(known))}",
-        hints=[f"did you mean {near[0]}?"] if near else ["afield node ls"],
+        hints=[f"did you mean {near[0]}?"] if near else [otherwise],
     )

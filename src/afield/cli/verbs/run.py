@@ -175,7 +175,11 @@ def detached(view: dict[str, Any], as_json: str | None, quiet: bool) -> None:
         if view["phase"] == "queued" and view["reason"]:
             reason = show.safe(view["reason"].removeprefix("waits "))
             show.say(f"waiting: {reason}; it can start only while this machine is awake")
-        show.hint(f"follow: afield logs {view['number']} -f")
+        _goes_on(view["number"])
+
+
+def _goes_on(number: int) -> None:
+    show.hint(f"follow: afield logs {number} -f    results: afield pull {number}    end it: afield stop {number}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,7 +213,7 @@ def attached(client: Any, view: dict[str, Any], shown: Shown) -> int:
             view = _until_end(client, number, printer)
     except keys.Leave:
         show.say(f"left; job {number} goes on")
-        show.hint(f"follow: afield logs {number} -f    results: afield pull {number}    end it: afield stop {number}")
+        _goes_on(number)
         return 0
     except _LeftStopping:
         show.say(f"left; the job is still stopping: afield logs {number} -f")
