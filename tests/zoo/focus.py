@@ -124,8 +124,8 @@ def _careless(world: World) -> None:
         machine.careless = True
 
 
-_NUMBERS: dict[str, Any] = {"pids": 25, "subreapers": False}
-"""So few numbers that they are soon given again."""
+_REUSE: dict[str, Any] = {**CALM, "subreapers": False}
+"""For so few pids that they are soon given again."""
 
 FOCUSES = {
     "swarm": Focus(most=100),
@@ -166,8 +166,8 @@ FOCUSES = {
     "many keepers": Focus(
         {"timed": {"upgrade": 8, "cut": 8}, "twice": 0.9, "kills": {"keeper": 6}}, _each(_prepared, _body), most=20
     ),
-    "numbers": Focus({**CALM, **_NUMBERS, "pids": 14, "kills": {"keeper": 4, "shepherd": 12, "both": 16}}, most=200),
-    "numbers and boots": Focus({**CALM, **_NUMBERS, "kills": {"both": 16}, "timed": {"reboot": 8}}, most=200),
+    "numbers": Focus({**_REUSE, "pids": 14, "kills": {"keeper": 4, "shepherd": 12, "both": 16}}, most=200),
+    "numbers and boots": Focus({**_REUSE, "pids": 25, "kills": {"both": 16}, "timed": {"reboot": 8}}, most=200),
     "watchers": Focus({"kills": {"both": 6, "keeper": 2, "shepherd": 2}}, most=160),
     "one watcher": Focus({**CALM, "kills": {"shepherd": 12}}, most=60),
     "careless": Focus({"kills": {"both": 6}, "subreapers": False}, _careless, patience_s=1800.0, most=10),

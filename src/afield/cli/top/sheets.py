@@ -125,7 +125,8 @@ class Log(Screen[None]):
     def __init__(self, title: str, lines: list[str]) -> None:
         super().__init__()
         self._title = title
-        self._text = Static(Text.from_ansi("\n".join(lines)))
+        self._text = Static()
+        self.show(lines)
 
     def compose(self) -> ComposeResult:
         """The lines, and how to get back."""
