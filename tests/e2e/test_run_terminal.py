@@ -20,6 +20,23 @@ from afield.testing.waiting import wait_until
 
 AFIELD = str(Path(sys.executable).parent / "afield")
 SLEEPER = ("--", "sh", "-c", "echo up; exec sleep 600")
+# Busy first: the key is read in the moment in which the main thread lets the interpreter go, to sleep in the kernel.
+PRESSED_BEFORE_SLEEP = """
+import socket, time
+from afield.cli import keys
+
+silent, kept = socket.socketpair()
+for n in range(40):
+    try:
+        with keys.leaving():
+            print("ready", n, flush=True)
+            until = time.perf_counter() + 0.003
+            while time.perf_counter() < until:
+                pass
+            silent.recv(1)
+    except keys.Leave:
+        print("left", n, flush=True)
+"""
 IN_TERMINAL = 'exec "$@" <>"$TERMINAL" >&0 2>&0'
 
 
@@ -109,6 +126,16 @@ def test_a_waiting_run_can_be_left(sandbox: Sandbox) -> None:
     assert waiting.end() == 0
     waiting.close()
     assert json.loads(sandbox.afield("show", "2", "--json", "phase").stdout)["phase"] == "queued"
+
+
+def test_a_key_is_heard_also_right_before_the_wait_for_the_server_begins(sandbox: Sandbox) -> None:
+    terminal = Terminal(sandbox, sys.executable, "-c", PRESSED_BEFORE_SLEEP)
+    for n in range(40):
+        terminal.until(f"ready {n}\r\n")
+        terminal.press(b"d")
+        terminal.until(f"left {n}\r\n")
+    assert terminal.end() == 0
+    terminal.close()
 
 
 def test_a_run_in_the_background_leaves_the_terminal_alone(sandbox: Sandbox) -> None:

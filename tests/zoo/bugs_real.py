@@ -96,4 +96,21 @@ def _become(effect""",
         (Edit("runner/real_process.py", "pids = {first[0], *_children()} if", "pids = {first[0]} if"),),
         "tests/unit/runner/test_exits.py",
     ),
+    Bug(
+        "a ring is read away",
+        "stopped means gone",
+        "who ends right after the look at ended children is heard of at the end of the wait, a keeper's after a minute",
+        (
+            Edit(
+                "runner/real_door.py",
+                """        happened = world.ears.heard()
+        exits = real_process.exits(world)
+""",
+                """        exits = real_process.exits(world)
+        happened = world.ears.heard()
+""",
+            ),
+        ),
+        "tests/unit/runner/test_exits.py",
+    ),
 )

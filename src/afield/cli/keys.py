@@ -12,6 +12,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 KEY = b"d"
+AGAIN_S = 0.05
+"""Between two signals for one key: one that comes right before the main thread sleeps in the kernel wakes nobody."""
 
 
 class Leave(BaseException):
@@ -26,6 +28,17 @@ def person() -> bool:
         return False
 
 
+class _Block:
+    """The block that the key leaves, once: whether that was heard, or it is at its end anyway."""
+
+    over = False
+
+    def leave(self, _number: int, _frame: object) -> None:
+        if not self.over:
+            self.over = True
+            raise Leave
+
+
 @contextmanager
 def leaving() -> Iterator[None]:
     """Within the block the key raises Leave in it. Sent to the background, we let go of the terminal."""
@@ -35,15 +48,16 @@ def leaving() -> Iterator[None]:
     terminal = sys.stdin.fileno()
     before = termios.tcgetattr(terminal)
     old = {number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGTTIN, signal.SIGTTOU)}
-    old[signal.SIGUSR1] = signal.signal(signal.SIGUSR1, _leave)
+    block = _Block()
+    old[signal.SIGUSR1] = signal.signal(signal.SIGUSR1, block.leave)
     awake, wake = os.pipe()
-    watcher = threading.Thread(target=_watch, args=(terminal, awake), daemon=True)
+    watcher = threading.Thread(target=_watch, args=(terminal, awake, block), daemon=True)
     try:
         _change(terminal, [*before[:3], before[3] & ~(termios.ICANON | termios.ECHO), *before[4:]])
         watcher.start()
         yield
     finally:
-        signal.signal(signal.SIGUSR1, signal.SIG_IGN)
+        block.over = True
         os.close(wake)
         watcher.join()
         os.close(awake)
@@ -57,7 +71,7 @@ def _change(terminal: int, modes: list[int | list[bytes | int]]) -> None:
         termios.tcsetattr(terminal, termios.TCSADRAIN, modes)
 
 
-def _watch(terminal: int, awake: int) -> None:
+def _watch(terminal: int, awake: int, block: _Block) -> None:
     while True:
         ready, _, _ = select.select([terminal, awake], [], [])
         if awake in ready:
@@ -66,11 +80,9 @@ def _watch(terminal: int, awake: int) -> None:
             pressed = os.read(terminal, 64)
         except OSError:  # we are in the background now
             return
-        if pressed == KEY:
+        while pressed == KEY and not block.over:
             signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGUSR1)
+            if select.select([awake], [], [], AGAIN_S)[0]:
+                return
         if not pressed:
             return
-
-
-def _leave(_number: int, _frame: object) -> None:
-    raise Leave

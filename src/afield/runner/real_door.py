@@ -117,18 +117,21 @@ def wait(world, effect):
     """See effects.Wait."""
     world.ears = world.ears or Ears()
     while True:
-        # In this order: what an actor told before it ended is heard before its end.
+        # In this order: who ends after the look at exits rings again, and what an actor told before it ended is heard
+        # before its end.
+        happened = world.ears.heard()
         exits = real_process.exits(world)
-        happened = _listen_once(world, 0) + [("exit",) + leave for leave in exits]
+        happened += _listen(world, 0) + [("exit",) + leave for leave in exits]
         left = 3600.0 if effect.until is None else effect.until - time.monotonic()
         if happened or left <= 0:
             return happened
-        happened = _listen_once(world, left)
+        happened = _listen(world, left)
         if happened:
             return happened
 
 
-def _listen_once(world, seconds):
+def _listen(world, seconds):
+    """What actors and clients say; nothing, and at once, when a signal has come."""
     poll = select.poll()
     uses = {world.ears.hear: None}
     uses.update(dict.fromkeys(world.told))
@@ -139,13 +142,11 @@ def _listen_once(world, seconds):
         poll.register(descriptor, select.POLLIN)
     happened = []
     for descriptor, _ in poll.poll(min(seconds, 3600.0) * 1000.0):
-        if descriptor == world.ears.hear:
-            happened += world.ears.heard()
-        elif descriptor in world.told:
+        if descriptor in world.told:
             happened += _told(world, descriptor)
         elif uses[descriptor] == 0:
             world.door.come()
-        else:
+        elif uses[descriptor] is not None:
             happened += world.door.read(uses[descriptor])
     return happened
 
