@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import threading
 import time
 from pathlib import Path
 
@@ -26,7 +25,7 @@ class Current:
     """The job that this process belongs to; made by `current()`."""
 
     def __init__(self) -> None:
-        self._stop = threading.Event()
+        self._stop = False
         self._listening = False
         self._told_at = 0.0
 
@@ -83,7 +82,7 @@ class Current:
         """
         if not self._listening:
             self._listen()
-        return self._stop.is_set()
+        return self._stop
 
     def progress(self, done: SupportsFloat, total: SupportsFloat | None = None) -> None:
         """How far it is: `done` of `total`, in any unit. A disk that refuses it does not stop the program."""
@@ -103,7 +102,7 @@ class Current:
         before = signal.getsignal(signal.SIGTERM)
 
         def asked(number: int, frame: Any) -> None:
-            self._stop.set()
+            self._stop = True
             if callable(before):
                 before(number, frame)
 
