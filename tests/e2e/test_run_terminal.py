@@ -11,6 +11,7 @@ import sys
 import termios
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -68,12 +69,12 @@ class Terminal:
             self.text += os.read(self.main, 65536).decode(errors="replace")
 
     def end(self) -> int:
-        try:
+        status = None
+        with suppress(subprocess.TimeoutExpired):
             status = self.command.wait(30)
-        except subprocess.TimeoutExpired:
-            raise AssertionError(f"it did not end; shown: {self.text!r}\n{self.sandbox.story()}") from None
         while select.select([self.main], [], [], 0.0)[0]:
             self.text += os.read(self.main, 65536).decode(errors="replace")
+        assert status is not None, f"it did not end; shown: {self.text!r}\n{self.sandbox.story()}"
         return status
 
     def close(self) -> None:
