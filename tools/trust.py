@@ -8,7 +8,8 @@ A file of totals holds an object or a list of objects
 {"what": "random_kills", "count": 20000, "violations": 0, "seed": 7, "detail": {"controller": 9000, ...}}.
 The numbers in `detail` are added too, or the largest counts; of planted bugs it says for each how many
 schedules, or which test, found it (null: not found).
-The same seed in the same version replaces what it gave before: it proves nothing twice.
+The same seed in the same version replaces what it gave before: it proves nothing twice. The violations that it found
+stay.
 """
 
 from __future__ import annotations
@@ -46,7 +47,9 @@ class Trust:
         for total in found if isinstance(found, list) else [found]:
             run = _run(total, file)
             runs = self.runs.setdefault(total["what"], [])
-            runs[:] = [r for r in runs if (r["version"], r["seed"]) != (run["version"], run["seed"])]
+            same = [r for r in runs if (r["version"], r["seed"]) == (run["version"], run["seed"])]
+            run["violations"] = max(r["violations"] for r in [run, *same])
+            runs[:] = [r for r in runs if r not in same]
             runs.append(run)
 
     def save(self) -> None:

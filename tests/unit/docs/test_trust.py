@@ -103,8 +103,9 @@ def test_totals_are_added_by_what_was_run(docs: Path) -> None:
     assert kept[0]["date"] == "2020-01-02"
 
 
-def test_the_same_seed_counts_once_and_violations_are_shown(docs: Path) -> None:
-    text = tables(docs, total(), total(violations=2))["trust.md"]
+@pytest.mark.parametrize("found", [(0, 2), (2, 0)])
+def test_the_same_seed_counts_once_and_violations_are_shown_and_stay(docs: Path, found: tuple[int, int]) -> None:
+    text = tables(docs, *(total(violations=number) for number in found))["trust.md"]
     assert "| 20,000 | 2 | 1 |" in text
     assert "| never two at a time | 5 | 20,000 random kills | 2 |" in text
 
