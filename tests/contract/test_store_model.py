@@ -10,7 +10,6 @@ import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
@@ -28,9 +27,6 @@ from afield.store.memory import MemoryStore
 from afield.store.port import Store
 from afield.store.sqlite import SqliteStore
 from tests.unit.store.values import attempt, placed, submitted
-
-pytestmark = pytest.mark.timeout(600)
-"""Seconds are enough, but what goes wrong is to be told as the shortest story that does it."""
 
 NUMBERS = st.integers(1, 8)
 NODES = st.sampled_from(["box1", "box2", "b\udce9", "b\\udce9"]).map(NodeName)

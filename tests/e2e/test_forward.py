@@ -345,7 +345,6 @@ server.serve_forever()
 """
 
 
-@pytest.mark.timeout(240)
 def test_a_page_is_followed_to_the_next_attempt(sandbox: Sandbox, host: Host) -> None:
     """With a page of our own, which needs nothing installed."""
     (sandbox.project / "page.py").write_text(PAGE)
