@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -30,27 +30,34 @@ class Disk:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self._mount(f"size={WIDE},mode=700")
+        if fault := self._mount(f"size={WIDE},mode=700"):
+            raise Missing(f"no small disk can be mounted: {fault}")
 
     def leave(self, left: int) -> None:
         """Leaves so many bytes free."""
-        found = os.statvfs(self.folder)
-        self._mount(f"remount,size={(found.f_blocks - found.f_bfree) * found.f_frsize + left}")
+        self._resize(lambda found: f"size={(found.f_blocks - found.f_bfree) * found.f_frsize + left}")
 
     def leave_files(self, left: int) -> None:
         """Leaves room for so many files."""
-        found = os.statvfs(self.folder)
-        self._mount(f"remount,size={WIDE},nr_inodes={found.f_files - found.f_ffree + left}")
+        self._resize(lambda found: f"size={WIDE},nr_inodes={found.f_files - found.f_ffree + left}")
 
     def widen(self) -> None:
         """Makes room again."""
-        self._mount(f"remount,size={WIDE},nr_inodes=1000000")
+        self._resize(lambda _: f"size={WIDE},nr_inodes=1000000")
 
-    def _mount(self, options: str) -> None:
+    def _resize(self, wanted: Callable[[os.statvfs_result], str]) -> None:
+        """Less than lies there is refused, and somebody may have written since we looked: then we look again."""
+
+        def fault() -> str:
+            return self._mount(f"remount,{wanted(os.statvfs(self.folder))}")
+
+        wait_until(lambda: not fault(), show=fault)
+
+    def _mount(self, options: str) -> str:
+        """What mount complains of, if anything."""
         words = ["mount", "-t", "tmpfs", "-o", options, "none", str(self.folder)]
         done = subprocess.run(words, capture_output=True, text=True, check=False)
-        if done.returncode:
-            raise Missing(f"no small disk can be mounted: {done.stderr.strip()}")
+        return done.stderr.strip() if done.returncode else ""
 
 
 @contextmanager
