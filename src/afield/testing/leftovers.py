@@ -16,7 +16,9 @@ MAKER = "maker"
 def make_folder(prefix: str) -> Path:
     """A new folder for this process, open to its owner only."""
     folder = Path(tempfile.mkdtemp(prefix=prefix, dir=PLACE))
-    (folder / MAKER).write_text(identity(os.getpid()))
+    said = folder / f"{MAKER}.part"
+    said.write_text(identity(os.getpid()))
+    said.rename(folder / MAKER)  # whoever sweeps in between would take a maker without a name for a dead one
     return folder
 
 
