@@ -57,7 +57,7 @@ class Disk:
         """What mount complains of, if anything."""
         words = ["mount", "-t", "tmpfs", "-o", options, "none", str(self.folder)]
         done = subprocess.run(words, capture_output=True, text=True, check=False)
-        return done.stderr.strip() if done.returncode else ""
+        return f"{options}: {done.stderr.strip()}" if done.returncode else ""
 
 
 @contextmanager

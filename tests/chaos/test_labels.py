@@ -51,21 +51,21 @@ def _fight(what: str, sieges: list[Siege], plan: list[Sequence[str]], every: Seq
 
 @pytest.mark.timeout(1800)
 def test_a_kill_at_every_label_breaks_no_promise(sieges: list[Siege]) -> None:
-    dice = random.Random(SEED)
+    dice, every = random.Random(SEED), besieged()
     plan: list[Sequence[str]] = []
     for _ in range(EACH):
-        order = dice.sample(besieged(), len(besieged()))
+        order = dice.sample(every, len(every))
         plan += [order[at : at + AT_ONCE] for at in range(0, len(order), AT_ONCE)]
-    _fight("label_kills", sieges, plan, besieged())
+    _fight("label_kills", sieges, plan, every)
 
 
 @pytest.mark.timeout(36000)
 def test_a_kill_on_both_sides_breaks_no_promise(sieges: list[Siege]) -> None:
-    ours = [label for label in besieged() if label.startswith("controller.")]
-    theirs = [label for label in besieged() if label.startswith("shepherd.")]
-    pairs = list(itertools.product(ours, theirs))
-    plan = random.Random(SEED).sample(pairs, PAIRS or len(pairs))
-    _fight("pair_kills", sieges, [*plan], [*ours, *theirs])
+    every = besieged()
+    ours = [label for label in every if label.startswith("controller.")]
+    theirs = [label for label in every if label.startswith("shepherd.")]
+    pairs: list[Sequence[str]] = list(itertools.product(ours, theirs))
+    _fight("pair_kills", sieges, random.Random(SEED).sample(pairs, PAIRS or len(pairs)), [*ours, *theirs])
 
 
 def test_whatever_others_can_see_has_a_label() -> None:
