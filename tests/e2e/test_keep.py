@@ -38,7 +38,11 @@ def pair(hosts: Hosts, sandbox: Sandbox) -> tuple[Host, Host]:
 
 def mirrored(sandbox: Sandbox) -> dict[str, str]:
     folder = Path(sandbox.state, "keep", "1", "w0")
-    return {str(p.relative_to(folder)): p.read_text() for p in folder.rglob("*") if p.is_file()}
+    while True:
+        try:
+            return {str(p.relative_to(folder)): p.read_text() for p in folder.rglob("*") if p.is_file()}
+        except FileNotFoundError:
+            continue  # a part got its name while we looked
 
 
 @pytest.mark.parametrize("elsewhere", [True, False])
